@@ -1,0 +1,167 @@
+"""`speeddata demo`: the whole flow in one command."""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from speeddata import options
+from speeddata.errors import HostError, PartlyDone, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from speeddata.batch import Batch
+    from speeddata.demonstration import Demonstration, Outcome
+    from speeddata.schema import Schema
+    from speeddata.serving import Status
+
+_SECONDS = 5.0  # without a terminal and without -d
+_COLUMNS = 40
+_FRAMES_HZ = 10
+_COUNTS = ("received", "lost", "lost_kernel", "lost_disk", "rejected")  # noted in the set
+
+
+@click.command()
+@options.duration.but(help=f"End after this long.  [default: on a terminal Ctrl-C, else {_SECONDS:g}s]")
+@options.output.but(help="Keep the recording and an HDF5 set of it in this directory.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=1000.0, help="Datums a second.")
+@click.option("--no-tui", is_flag=True, help="Only the summary, also on a terminal.")
+def command(duration_ns: int | None, output: str | None, rate: float, no_tui: bool) -> None:
+    """Run a source, a relay and a receiver on this machine's loopback, and tell what became of every datum.
+
+    On a terminal it shows the signals as they arrive. With -o the directory holds the recording, plain Avro
+    files, and demo.h5, the same as HDF5 columns.
+
+    \b
+    Examples:
+        speeddata demo
+        speeddata demo -d 5 -o sd
+    """
+    from speeddata.demonstration import Demonstration
+    from speeddata.interrupts import watch
+
+    if not math.isfinite(rate):
+        raise UsageError(f"{rate} is no rate", where="--rate")
+    picture = sys.stdout.isatty() and not no_tui
+    seconds = duration_ns / 1e9 if duration_ns is not None else None if picture else _SECONDS
+    with ExitStack() as stack:
+        directory = output or stack.enter_context(tempfile.TemporaryDirectory(prefix="speeddata-"))
+        try:
+            Path(directory).mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise HostError(f"cannot be made: {exc.strerror}", where=directory) from exc
+        begun_ns = time.time_ns()
+        with watch() as stop, Demonstration(directory, rate, stop) as demonstration:
+            if seconds is not None:
+                stack.enter_context(stop.after(seconds))
+            if picture:
+                _picture(demonstration, rate)
+            else:
+                for _ in demonstration:
+                    pass
+        outcome = demonstration.outcome()
+        schema = demonstration.channel.schema
+        made = _set(Path(directory), schema, begun_ns, outcome.relayed) if output and schema else None
+    _summary(outcome, demonstration, output, made)
+    if outcome.relayed.recorded != outcome.sent:
+        raise PartlyDone(f"{outcome.sent - outcome.relayed.recorded} datums were not recorded", where="demo")
+
+
+def _picture(demonstration: Demonstration, rate: float) -> None:
+    """A table of the signals, their latest values and how they went, until asked to stop."""
+    from rich.live import Live
+
+    from speeddata import codec
+    from speeddata.avrotypes import NUMBERS
+    from speeddata.sparkline import Sparkline
+
+    schema = demonstration.channel.schema
+    assert schema is not None
+    signals = [signal for signal in schema.signals if signal is not schema.abscissa]
+    lines = {s.name: Sparkline(_COLUMNS, round(rate / _FRAMES_HZ)) for s in signals if s.kind in NUMBERS}
+    shown_at = 0.0
+    with Live(auto_refresh=False, transient=True) as screen:
+        for batch in demonstration:
+            columns = codec.columns(batch)
+            for name, line in lines.items():
+                line.add(columns[name].values)
+            if (now := time.monotonic()) - shown_at >= 1 / _FRAMES_HZ:
+                latest = {name: column.values[-1] for name, column in columns.items()}
+                rows = [(s.name, latest[s.name], s.unit or "", str(lines.get(s.name, ""))) for s in signals]
+                screen.update(_frame(rows, demonstration), refresh=True)
+                shown_at = now
+
+
+def _frame(rows: Iterable[tuple[str, object, str, str]], demonstration: Demonstration) -> RenderableType:
+    from rich.table import Table
+
+    told = demonstration.channel.status(time.monotonic_ns())
+    table = Table(
+        title=f"{told.channel}  {told.rate_hz:.0f}/s  recorded {told.recorded:,}  lost {told.lost:,}"
+    )
+    table.add_column("signal")
+    table.add_column("latest", justify="right", min_width=10)
+    table.add_column("unit")
+    table.add_column(f"last {_COLUMNS / _FRAMES_HZ:g} s", min_width=_COLUMNS, no_wrap=True)
+    for name, value, unit, line in rows:
+        table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value), unit, line)
+    return table
+
+
+def _summary(outcome: Outcome, demonstration: Demonstration, output: str | None, made: str | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    told, channel = outcome.relayed, demonstration.channel
+    rate = outcome.sent / outcome.seconds if outcome.seconds else 0.0
+    table = Table(title=f"channel {told.channel}: {outcome.seconds:.1f} s at {rate:,.0f} datums a second")
+    table.add_column("datums")
+    table.add_column("count", justify="right")
+    table.add_column("where")
+    where = f"{output}/{told.channel}/" if output else "a directory that is gone again: keep it with -o DIR"
+    for name, count, place in (
+        ("sent", outcome.sent, f"to {demonstration.relay.listening[0]}"),
+        ("recorded", told.recorded, where),
+        (
+            "re-served",
+            told.served,
+            f"on {channel.full}, every {channel.factor}th also on {channel.decimated}",
+        ),
+        ("tapped", outcome.tapped, "by a receiver of the full rate"),
+        ("lost", told.lost + told.lost_disk, ""),
+        ("rejected", told.rejected, ""),
+    ):
+        table.add_row(name, f"{count:,}", place)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    if made is not None:
+        console.print(f"{made}: an HDF5 set of the same", highlight=False)
+
+
+def _set(directory: Path, schema: Schema, begun_ns: int, told: Status) -> str:
+    """The recording of this run, not of those before it, as one HDF5 set."""
+    from speeddata.demonstration import NAME
+    from speeddata.h5file import SetFile
+    from speeddata.interrupts import Stop
+    from speeddata.reading import Reader
+    from speeddata.recording import parse_file_name
+
+    def batches() -> Iterator[Batch]:
+        for recorded in Reader(directory / NAME, stop=Stop()):
+            named = parse_file_name(recorded.path.name)
+            if named is not None and named[1] >= begun_ns:
+                yield recorded.batch
+
+    path = directory / f"{NAME}.h5"
+    with SetFile(path, created_ns=time.time_ns()) as made:
+        made.add(NAME, schema, batches(), {name: getattr(told, name) for name in _COUNTS})
+    return str(path)

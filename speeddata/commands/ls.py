@@ -1,0 +1,133 @@
+"""`speeddata ls`: which channels are there?"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from speeddata import finding, options, table
+from speeddata.announcement import Announcement
+from speeddata.errors import SpeedDataError
+from speeddata.names import printable
+from speeddata.schema import TICK_NS, Schema, parse
+from speeddata.sessions import Address
+from speeddata.timerange import iso_utc
+
+log = logging.getLogger("speeddata")
+
+_COUNTS = ("received", "lost", "lost_kernel", "lost_disk", "rejected")
+_LIVE = "channel state rate full decimated lost rejected signals".split()
+_RECORDED = "channel files size datums rate since until lost rejected signals".split()
+_NUMBERS = "files size datums rate lost rejected".split()
+
+
+@click.command()
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(exists=True, file_okay=False))
+@options.interface.but(help="Interface to ask on.  [default: loopback and every multicast interface]")
+@options.as_json
+def command(directory: str | None, interface: Sequence[str], as_json: bool) -> None:
+    """List the channels that relays serve now, or those in a recording.
+
+    A channel whose source fell silent, or said goodbye, is shown so: `silent`, `end`.
+
+    \b
+    Examples:
+        speeddata ls
+        speeddata ls data
+        speeddata ls --json | jq -r 'select(.lost > 0) | .channel'
+    """
+    if directory is not None:
+        found, heading = _recorded(directory), _RECORDED
+    else:
+        found, heading = [_told(said, address) for said, address in finding.survey(interface)], _LIVE
+    if as_json:
+        for row in found:
+            click.echo(json.dumps(row, ensure_ascii=False))
+    elif not found:
+        log.info("no relay answered" if directory is None else f"{directory} holds no recording")
+    else:
+        rows = [[_cell(name, row[name]) for name in heading] for row in found]
+        for line in table.lines(heading, rows, right=_NUMBERS):
+            click.echo(line)
+
+
+def _told(said: Announcement, address: Address) -> dict[str, Any]:
+    """What is told of a live channel, in the units of its announcement."""
+    return {
+        "channel": said.channel,
+        "state": said.fields.get("state", ""),
+        "rate": _number(said.fields.get("rate_hz", "")),
+        "full": said.fields.get("full", ""),
+        "decimated": said.fields.get("decimated", ""),
+        "factor": said.number("factor", 1),
+        "method": said.fields.get("method", ""),
+        **{name: said.number(name) for name in _COUNTS},
+        "relay": f"{address[0]}:{address[1]}",
+        "session": said.session,
+        "signals": _signals(said.schema_text),
+    }
+
+
+def _recorded(directory: str) -> list[dict[str, Any]]:
+    """What is told of the channels in a recording."""
+    from speeddata.contents import contents
+
+    return [
+        {
+            "channel": held.channel,
+            "files": held.files,
+            "size": held.size,
+            "datums": held.datums,
+            "rate": held.rate_hz,
+            "since": _moment(held.least, held.schema),
+            "until": _moment(held.greatest, held.schema),
+            "lost": held.lost,
+            "rejected": held.rejected,
+            "signals": [signal.name for signal in held.schema.signals],
+        }
+        for held in contents(Path(directory))
+    ]
+
+
+def _moment(value: int | float | None, schema: Schema) -> str | int | float | None:
+    """A time as RFC 3339 text; any other abscissa as it is."""
+    if value is None or schema.time_unit is None:
+        return value
+    try:
+        return iso_utc(round(value * TICK_NS[schema.time_unit]))
+    except (ValueError, OverflowError):
+        return value
+
+
+def _number(text: str) -> float:
+    """What somebody on the network calls a number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) else 0.0
+
+
+def _signals(schema_text: str) -> list[str]:
+    try:
+        return [signal.name for signal in parse(schema_text).signals]
+    except SpeedDataError:
+        return []
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if name in ("since", "until") and isinstance(value, str):
+        return value[:23] + "Z"  # milliseconds are enough for people
+    if name == "rate":
+        return table.rate(value)
+    if name == "size":
+        return table.size(value)
+    return printable(" ".join(value) if isinstance(value, list) else str(value))

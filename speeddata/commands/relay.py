@@ -1,0 +1,165 @@
+"""`speeddata relay`: record every datum, serve it again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import click
+
+from speeddata import options, report, table
+from speeddata.errors import UsageError
+from speeddata.names import LISTEN_PORT, Endpoint, channel_name
+from speeddata.options import SchemaFile
+
+if TYPE_CHECKING:
+    from speeddata.relaying import FixedChannel
+    from speeddata.serving import Status
+
+
+@click.command()
+@click.argument("channels", metavar="[NAME=[ADDR:]PORT[,FILE.avsc]]...", nargs=-1)
+@click.option(
+    "--listen", type=options.LISTEN, help=f"Where announced sources send.  [default: 0.0.0.0:{LISTEN_PORT}]"
+)
+@options.output.but(default="data", help="Directory of the recording.")
+@options.factor.but(help="The decimated group gets one datum in so many.")
+@options.method
+@options.interface.but(
+    help="Interface to serve and join groups on.  [default: serve on loopback, join on all]"
+)
+@options.ttl
+@options.allow
+@click.option("--no-record", is_flag=True, help="Serve only; write nothing.")
+@click.option("--rotate-size", type=options.SIZE, default="50MiB", help="Begin a new file at this size.")
+@click.option("--rotate-time", type=options.DURATION, default="1h", help="Begin a new file after this long.")
+@click.option("--keep-size", type=options.SIZE, help="Delete the oldest files beyond this size in all.")
+@click.option("--keep-time", type=options.DURATION, help="Delete files that ended longer ago than this.")
+@click.option(
+    "--min-free",
+    type=options.PERCENT,
+    default="5%",
+    help="Delete the oldest files when less of the disk is free.",
+)
+@click.option(
+    "--sync",
+    "sync_ns",
+    type=options.DURATION,
+    help="Have the disk keep what is older, also through power loss.",
+)
+@options.duration
+@options.time_unit
+@options.as_json.but(help="Status as JSON Lines on standard output, every second.")
+def command(
+    channels: tuple[str, ...],
+    listen: Endpoint | None,
+    output: str,
+    factor: int,
+    method: str,
+    interface: Sequence[str],
+    ttl: int,
+    allow: Sequence[options.Network],
+    no_record: bool,
+    rotate_size: int,
+    rotate_time: int,
+    keep_size: int | None,
+    keep_time: int | None,
+    min_free: float,
+    sync_ns: int | None,
+    duration_ns: int | None,
+    time_unit: str | None,
+    as_json: bool,
+) -> None:
+    """Record every datum that arrives and serve it again over multicast, in full and decimated.
+
+    Without a channel it listens for sources that announce themselves, as `speeddata send` does, and needs to
+    be told nothing. A channel named here has a port of its own, for senders of bare datums: give its schema
+    with it. Its ADDR may be a multicast group, of another relay for instance.
+
+    The recording is DIR/CHANNEL/CHANNEL_TIME.avro: plain Avro containers, safe against kill -9 up to the last
+    tenth of a second.
+
+    \b
+    Examples:
+        speeddata relay
+        speeddata relay -o /srv/rig --keep-time 24h --rotate-time 10m
+        speeddata relay example=26001,example.avsc --json
+    """
+    # The machinery is imported here, so that --help is quick.
+    from speeddata.channelfiles import Rotation
+    from speeddata.interrupts import watch
+    from speeddata.recorder import Recorder
+    from speeddata.relaying import Relay
+    from speeddata.retention import Limits
+
+    fixed = _fixed_channels(channels, time_unit)
+    if listen is None and not any(channel.listen for channel in fixed):
+        listen = Endpoint("0.0.0.0", LISTEN_PORT)
+    with watch() as stop, ExitStack() as stack:
+        if duration_ns is not None:
+            stack.enter_context(stop.after(duration_ns / 1e9))
+        recorder = None
+        if not no_record:
+            rotation, limits = Rotation(rotate_size, rotate_time), Limits(keep_time, keep_size, min_free)
+            recorder = stack.enter_context(
+                Recorder(output, rotation=rotation, limits=limits, sync_ns=sync_ns)
+            )
+        relay = stack.enter_context(
+            Relay(fixed, listen=listen, factor=factor, recorder=recorder, on=interface, ttl=ttl, allow=allow)
+        )
+        relay.run(stop, every_second=_print_json if as_json else _show)
+
+
+def _fixed_channels(arguments: Sequence[str], time_unit: str | None) -> list[FixedChannel]:
+    """Channels of the command line, completed by those of speeddata.toml."""
+    from speeddata.relaying import FixedChannel
+
+    fixed: dict[str, FixedChannel] = {}
+    for name, wanted in options.current_settings().channels().items():
+        if wanted.method is not None and wanted.method not in options.METHODS:
+            where = f"{options.current_settings().path}: channels.{wanted.name}.method"
+            raise UsageError(
+                f"no method '{wanted.method}'", where=where, mend=f"use {', '.join(options.METHODS)}"
+            )
+        schema = SchemaFile(str(wanted.schema)).read(time_unit) if wanted.schema else None
+        fixed[name] = FixedChannel(
+            wanted.name, wanted.listen, schema, wanted.full, wanted.decimated, wanted.factor
+        )
+    for argument in arguments:
+        name, equals, rest = argument.partition("=")
+        if not equals:
+            raise UsageError(
+                f"'{argument}' is no channel", mend="write NAME=PORT or NAME=ADDR:PORT,FILE.avsc"
+            )
+        place, _, file = rest.partition(",")
+        listen = Endpoint.parse(place, default_host="0.0.0.0")
+        schema = SchemaFile(file).read(time_unit) if file else None
+        known = fixed.get(name.lower(), FixedChannel(channel_name(name)))
+        fixed[name.lower()] = dataclasses.replace(known, listen=listen, schema=schema or known.schema)
+    return list(fixed.values())
+
+
+def _print_json(statuses: Sequence[Status]) -> None:
+    for status in statuses:
+        print(json.dumps(dataclasses.asdict(status)))
+    sys.stdout.flush()
+
+
+def _show(statuses: Sequence[Status]) -> None:
+    heading = ("channel", "state", "rate", "recorded", "lost", "rejected")
+    rows = [
+        (
+            s.channel,
+            s.state,
+            table.rate(s.rate_hz),
+            f"{s.recorded:,}",
+            f"{s.lost + s.lost_disk:,}",
+            f"{s.rejected:,}",
+        )
+        for s in statuses
+    ]
+    report.status(table.lines(heading, rows, right=heading[2:]) if rows else ["waiting for a source"])

@@ -1,0 +1,85 @@
+"""`speeddata tap`: a channel, live or recorded, to standard output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from speeddata import options
+
+
+@click.command()
+@click.argument("source", required=False)
+@options.text_format.but(help="Form of the output.  [default: json on a terminal, else avro]")
+@options.count
+@options.duration
+@options.schema_file.but(help="Schema of an ADDR:PORT that nobody announces (.avsc).")
+@options.time_unit
+@options.time.but(help="How JSON and CSV write the time.")
+@options.decimated
+@options.follow
+@options.interface.but(help="Interface to receive on.  [default: loopback and every multicast interface]")
+def command(
+    source: str | None,
+    text_format: str | None,
+    count: int | None,
+    duration_ns: int | None,
+    schema: options.SchemaFile | None,
+    time_unit: str | None,
+    time: str,
+    decimated: bool,
+    follow: bool,
+    interface: Sequence[str],
+) -> None:
+    """Copy a channel to standard output: a container when that is a pipe or a file, JSON Lines on a terminal.
+
+    SOURCE is a live channel by name; an ADDR:PORT where datums arrive; a file or directory, told by a / in it
+    or by .avro at its end; or - for a container on standard input.
+
+    A reader that is too slow for a live channel loses datums, never delays the channel: how many is told at
+    the end, with status 5.
+
+    \b
+    Examples:
+        speeddata tap rig
+        speeddata tap rig -d 10 > rig.avro
+        speeddata tap rig -f json --time iso | head -n 3
+        speeddata tap data/rig/ --follow -f csv
+    """
+    from speeddata import output, sources, stages, text
+    from speeddata.errors import UsageError
+    from speeddata.interrupts import watch
+
+    wanted = sources.Wanted(
+        schema=schema.read(time_unit) if schema else None,
+        time_unit=time_unit,
+        on=interface,
+        decimated=decimated,
+        follow=follow,
+        duration_ns=duration_ns,
+    )
+    form = text_format or ("json" if sys.stdout.isatty() else "avro")
+    out = output.Bytes()
+    with watch() as stop, sources.channel(source, wanted, stop) as channel:
+        container = output.Container(out, {"speeddata.channel": channel.name})
+        if form == "avro" and channel.schema is not None:
+            container.begin(channel.schema)  # a reader may want the schema long before the first datum
+        elif time == "iso" and channel.schema is not None and channel.schema.time_unit is None:
+            abscissa = channel.schema.abscissa.name
+            raise UsageError(f"'{abscissa}' does not tell its unit of time", mend="name it with --time-unit")
+        first = None
+        batches = channel.batches if form == "avro" and count is None else channel.told_apart()
+        for batch in stages.limited(batches, count):
+            if form == "avro":
+                container.write(batch)
+            elif form == "json":
+                out.write(text.json_lines(batch, iso=time == "iso"))
+            else:
+                output.refuse_change(first or batch.schema, batch.schema, channel.name)
+                heading = first is None
+                out.write(text.csv(batch, heading, iso=time == "iso", for_terminal=sys.stdout.isatty()))
+                first = batch.schema
+    if shortfall := channel.shortfall():
+        raise shortfall

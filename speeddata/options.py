@@ -1,0 +1,290 @@
+"""Every option that commands share, written once: one letter, one meaning.
+
+A value comes from the flag, else from `SPEEDDATA_<OPTION>`, else from speeddata.toml, else from the command.
+"""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from speeddata import __version__, names, report, schema, settings, timerange
+from speeddata.errors import SpeedDataError, UsageError
+
+METHODS = ("pick",)
+FORMATS = ("avro", "json", "csv")
+TIME_UNITS = tuple(schema.TICK_NS)
+
+_PREFIX = "SPEEDDATA_"
+_CONFIG, _SETTINGS = "speeddata.config", "speeddata.settings"  # keys of click's own notebook
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True)
+class SchemaFile:
+    """An .avsc file that is named, and not read yet: `--time-unit` may still have a say in it."""
+
+    path: str
+
+    def read(self, time_unit: str | None = None) -> schema.Schema:
+        """The schema; *time_unit* is the unit of an abscissa that does not tell its own.
+
+        Raises:
+            UsageError: the file cannot be read.
+            DataError: it holds no schema for telemetry.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                text = file.read()
+        except OSError as exc:
+            raise UsageError(exc.strerror or str(exc), where=self.path) from exc
+        return schema.parse(text, where=self.path, time_unit=time_unit)
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
+    """What a function of one text makes of an option's text; its errors become usage errors."""
+
+    envvar_list_splitter = ","
+
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value  # a default that has its type already
+        try:
+            return self._parse(value)
+        except SpeedDataError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text.strip(), strict=False)
+    except ValueError:
+        raise UsageError(f"'{text}' is no network", mend="write it like 192.168.1.0/24 or 10.0.0.7") from None
+
+
+def _share(text: str) -> float:
+    number = text.strip().removesuffix("%")
+    if not number.replace(".", "", 1).isdigit() or not text.strip().endswith("%") or float(number) > 100:
+        raise UsageError(f"'{text}' is no percentage", mend="write it like 5%")
+    return float(number) / 100
+
+
+DURATION = Parsed("duration", timerange.duration_ns)
+SIZE = Parsed("size", timerange.size_bytes)
+PERCENT = Parsed("percent", _share)
+ENDPOINT = Parsed("addr:port", names.Endpoint.parse)
+LISTEN = Parsed("[addr:]port", lambda text: names.Endpoint.parse(text, default_host="0.0.0.0"))
+NAME = Parsed("name", names.channel_name)
+NETWORK = Parsed("network", _network)
+SCHEMA = Parsed("file", SchemaFile)
+TEXTS = Parsed("name", str.strip)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One option of many commands: a decorator as it stands, or called with what differs in a command."""
+
+    declarations: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+    @property
+    def long_name(self) -> str:
+        """`rotate-size` for `--rotate-size`: its key in speeddata.toml."""
+        return next(word for word in self.declarations if word.startswith("--")).removeprefix("--")
+
+    def __call__(self, function: Function) -> Function:
+        return click.option(*self.declarations, **self.attributes)(function)
+
+    def but(self, **changes: Any) -> Shared:
+        """The same option with other attributes: `@options.output.but(default="data")`."""
+        return Shared(self.declarations, {**self.attributes, **changes})
+
+
+_shared: list[Shared] = []
+
+
+def _option(*declarations: str, **attributes: Any) -> Shared:
+    option = Shared(declarations, attributes)
+    _shared.append(option)
+    return option
+
+
+interface = _option(
+    "-i",
+    "--interface",
+    multiple=True,
+    type=TEXTS,
+    help="Network interface, by name or address; may be repeated.",
+)
+schema_file = _option("-s", "--schema", type=SCHEMA, help="Avro schema of the datums (.avsc).")
+time_unit = _option(
+    "--time-unit", type=click.Choice(TIME_UNITS), help="Unit of an abscissa whose schema does not tell it."
+)
+signal = _option(
+    "-S",
+    "--signal",
+    "signals",
+    multiple=True,
+    type=TEXTS,
+    help="Only signals of this name or glob; may be repeated.",
+)
+factor = _option(
+    "-n",
+    "--factor",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=5,
+    help="Keep one window in so many samples.",
+)
+method = _option(
+    "-m", "--method", type=click.Choice(METHODS), default="pick", help="What is kept of each window."
+)
+count = _option(
+    "-c", "--count", type=click.IntRange(min=1), metavar="N", help="End after so many datums in all."
+)
+duration = _option(
+    "-d", "--duration", "duration_ns", type=DURATION, help="End after this long: 90s, 10m, 1h."
+)
+output = _option("-o", "--output", metavar="PATH", help="Where to write.")
+text_format = _option("-f", "--format", "text_format", type=click.Choice(FORMATS), help="Form of the output.")
+ttl = _option(
+    "--ttl",
+    type=click.IntRange(0, 255),
+    metavar="N",
+    default=1,
+    help="How far multicast goes: 1 is this network, each router takes 1.",
+)
+decimated = _option("--decimated", is_flag=True, help="Take the decimated stream of a live channel.")
+follow = _option("--follow", is_flag=True, help="Go on reading while the recording grows.")
+as_json = _option(
+    "--json", "as_json", is_flag=True, help="JSON Lines for programs instead of words for people."
+)
+time = _option(
+    "--time", type=click.Choice(("number", "iso")), default="number", help="How the time is written."
+)
+allow = _option(
+    "--allow",
+    multiple=True,
+    type=NETWORK,
+    help="Network whose sources are heard; may be repeated.  [default: those directly connected]",
+)
+
+
+def complete(command: click.Command) -> click.Command:
+    """*command* with what every command has: -C, -q, -v, --version, and its defaults from outside."""
+    completed = copy.copy(command)
+    completed.params = [*command.params, *_everywhere()]
+    for option in completed.params:
+        if isinstance(option, click.Option) and option.envvar is None and option.expose_value:
+            option.envvar = variable(option)
+    return completed
+
+
+def long_name(option: click.Option) -> str:
+    """`rotate-size` for `--rotate-size`: its key in speeddata.toml."""
+    return max(option.opts, key=len).lstrip("-")
+
+
+def variable(option: click.Option) -> str:
+    """`SPEEDDATA_ROTATE_SIZE` for `--rotate-size`."""
+    return _PREFIX + long_name(option).upper().replace("-", "_")
+
+
+def current_settings() -> settings.Settings:
+    """The speeddata.toml of the command that runs."""
+    found = click.get_current_context().meta.get(_SETTINGS, settings.Settings())
+    assert isinstance(found, settings.Settings)
+    return found
+
+
+def _everywhere() -> list[click.Parameter]:
+    def unseen(*declarations: str, callback: Callable[..., None], **attributes: Any) -> click.Option:
+        return click.Option(declarations, callback=callback, expose_value=False, is_eager=True, **attributes)
+
+    return [
+        unseen(
+            "-C",
+            "--config",
+            callback=_configure,
+            envvar="SPEEDDATA_CONFIG",
+            metavar="FILE",
+            help="Settings to use instead of ./speeddata.toml.",
+        ),
+        unseen("-q", "--quiet", callback=_be_quiet, is_flag=True, help="Errors only."),
+        unseen("-v", "--verbose", callback=_be_verbose, is_flag=True, help="Tell more."),
+        unseen("--version", callback=_tell_version, is_flag=True, help="Show the version and exit."),
+    ]
+
+
+def _be_quiet(_ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if asked:
+        report.start(report.QUIET)
+
+
+def _be_verbose(_ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if asked:
+        report.start(report.VERBOSE)
+
+
+def _tell_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        click.echo(f"speeddata {__version__}")
+        ctx.exit()
+
+
+def _configure(ctx: click.Context, _param: click.Parameter, given: str | None) -> None:
+    """Find speeddata.toml once the command is known, and let it set the defaults of the options."""
+    if given:
+        ctx.meta[_CONFIG] = given
+    if ctx.parent is None or ctx.resilient_parsing:
+        return  # the group only hands on what was given before the command's name
+    found = settings.load(settings.find(ctx.meta.get(_CONFIG)))
+    ctx.meta[_SETTINGS] = found
+    group = ctx.parent.command
+    accepted = {
+        long_name(option): option
+        for option in ctx.command.params
+        if isinstance(option, click.Option) and option.expose_value
+    }
+    defaults = found.defaults(
+        ctx.info_name or "",
+        {name: _kind(option) for name, option in accepted.items()},
+        shared=[option.long_name for option in _shared],
+        commands=group.list_commands(ctx.parent) if isinstance(group, click.Group) else (),
+    )
+    ctx.default_map = {
+        str(accepted[name].name): _checked(ctx, accepted[name], value, found)
+        for name, value in defaults.items()
+    }
+
+
+def _checked(ctx: click.Context, option: click.Option, value: Any, found: settings.Settings) -> Any:
+    if option.type is SCHEMA:
+        value = str(found.beside(value))
+    try:
+        option.type_cast_value(ctx, value)
+    except click.BadParameter as exc:
+        what = exc.message.rstrip(".")
+        raise UsageError(what, where=f"{found.path}: {long_name(option)}") from None
+    return value
+
+
+def _kind(option: click.Option) -> str:
+    if option.is_flag:
+        return "flag"
+    if option.multiple:
+        return "list"
+    return {"integer": "int", "integer range": "int", "float": "float", "float range": "float"}.get(
+        option.type.name, "text"
+    )

@@ -1,0 +1,108 @@
+"""Bytes from a descriptor as they come, and a container among them: its header first, then its batches."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+from collections.abc import Iterable, Iterator
+
+from speeddata.batch import Batch
+from speeddata.container import ContainerReader
+from speeddata.errors import DataError, HostError
+from speeddata.interrupts import Stop
+from speeddata.schema import Schema
+
+STDIN = 0
+_PIECE_BYTES = 1 << 20
+
+log = logging.getLogger("speeddata")
+
+
+def pieces(fd: int, stop: Stop, *, where: str) -> Iterator[bytes]:
+    """What can be read from *fd*, as it comes, until its end or until asked to stop.
+
+    Raises:
+        HostError: it cannot be read.
+    """
+    poll = select.poll()
+    poll.register(stop.fd, select.POLLIN)
+    poll.register(fd, select.POLLIN)
+    while not stop.wait(0):
+        if not any(ready == fd for ready, _ in poll.poll()):
+            continue
+        try:
+            piece = os.read(fd, _PIECE_BYTES)
+        except OSError as exc:
+            raise HostError(f"cannot read: {exc.strerror}", where=where) from exc
+        if not piece:
+            return
+        yield piece
+
+
+def file_pieces(path: str, stop: Stop) -> Iterator[bytes]:
+    """The same of a file, or of standard input when *path* is `-`."""
+    if path == "-":
+        yield from pieces(STDIN, stop, where="standard input")
+        return
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError as exc:
+        raise HostError(f"cannot read: {exc.strerror}", where=path) from exc
+    try:
+        yield from pieces(fd, stop, where=path)
+    finally:
+        os.close(fd)
+
+
+class ContainerStream:
+    """One container read from *source*; iterating yields its batches.
+
+    Reads until the header is whole, at once.
+
+    Attributes:
+        schema: the writer's.
+        channel: as its metadata says, else the record's name.
+
+    Raises:
+        DataError: it is no container, or ended before its header did.
+    """
+
+    def __init__(
+        self, source: Iterable[bytes], *, where: str, time_unit: str | None = None, stop: Stop | None = None
+    ) -> None:
+        self._reader = ContainerReader(where=where, time_unit=time_unit)
+        self._where, self._stop = where, stop
+        self._source = iter(source)
+        self._first: list[Batch] = []
+        self._told = 0
+        for piece in self._source:
+            self._first += [block.batch for block in self._reader.feed(piece)]
+            if self._reader.schema is not None:
+                break
+        if self._reader.schema is None or self._reader.header is None:
+            raise DataError("ended before an Avro container's header was whole", where=where)
+        self.schema: Schema = self._reader.schema
+        self.channel = self._reader.header.text("speeddata.channel") or self.schema.name.rpartition(".")[2]
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield from self._first
+        self._first.clear()
+        for piece in self._source:
+            for block in self._reader.feed(piece):
+                yield block.batch
+            self._tell_damage()
+        torn = self._reader.finish()
+        self._tell_damage()
+        if torn and not (self._stop and self._stop.asked):
+            log.warning("%s: torn: the last %d bytes are no whole block, and are left out", self._where, torn)
+
+    @property
+    def damaged_bytes(self) -> int:
+        """Bytes skipped so far, in the middle: the next sync marker was looked for."""
+        return sum(damage.size for damage in self._reader.damage)
+
+    def _tell_damage(self) -> None:
+        for damage in self._reader.damage[self._told :]:
+            log.warning("%s: %d bytes damaged at byte %d; skipped", self._where, damage.size, damage.offset)
+        self._told = len(self._reader.damage)

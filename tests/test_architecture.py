@@ -1,0 +1,141 @@
+"""The shape of the program: rooms that import one way, and a start that loads little."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import speeddata
+
+PACKAGE = Path(speeddata.__file__).parent
+MAX_LINES = 450
+HEAVY = ("numpy", "h5py", "fastavro", "textual", "rich")
+
+# A room imports only rooms above it; add a new one where it belongs. Pure rooms, edges, faces:
+STAIRCASE = """
+    errors names timerange
+    avrotypes schema varints skipper batch datum heads layout columns packing codec
+    compression container announcement sessions
+    decimation waveforms pacing gathering stages stamping rows text sparkline table
+    --
+    interrupts spool interfaces sockets linux_datagrams datagrams discovery finding
+    outages ledger directorylock rememberedports blockfile blockindex recording rejects channelfiles
+    contents reading retention recorder h5file
+    serving sender relaying streams live feeds sources output demonstration
+    --
+    settings report options
+    commands.send commands.relay commands.tap commands.ls commands.demo
+    cli
+"""
+PURE, EDGES, FACES = (floor.split() for floor in STAIRCASE.split("--"))
+ROOMS = [*PURE, *EDGES, *FACES]
+
+# Pure rooms open nothing, print nothing and ask no clock; edges leave the talking to `logging`.
+IMPURE_LIBRARIES = {
+    *("asyncio", "ctypes", "fcntl", "h5py", "mmap", "multiprocessing", "pathlib", "select", "selectors"),
+    *("shutil", "signal", "socket", "subprocess", "sys", "tempfile", "time"),
+}
+IMPURE_CALLS = {
+    "open",
+    "print",
+    "input",
+    "os.open",
+    "os.read",
+    "os.write",
+    "os.stat",
+    "os.listdir",
+    "os.getenv",
+}
+FACE_LIBRARIES = {"click", "rich", "textual"}
+
+
+def tree_of(room: str) -> ast.Module:
+    return ast.parse((PACKAGE / f"{room.replace('.', '/')}.py").read_text("utf-8"))
+
+
+def imports(node: ast.AST) -> Iterator[str]:
+    """The modules that *node* imports, in functions too, but not for type checkers only."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, "relative import"
+            yield child.module or ""
+            if child.module in ("speeddata", "speeddata.commands"):
+                yield from (f"{child.module}.{alias.name}" for alias in child.names)
+        else:
+            yield from imports(child)
+
+
+def neighbours(room: str) -> set[str]:
+    """The rooms that *room* imports."""
+    found = {
+        name.removeprefix("speeddata.") for name in imports(tree_of(room)) if name.startswith("speeddata.")
+    }
+    return found - {"__version__", "commands"}
+
+
+def libraries(room: str) -> set[str]:
+    return {name.partition(".")[0] for name in imports(tree_of(room))} - {"speeddata"}
+
+
+def test_every_module_has_its_place_in_the_list():
+    found = {".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py")}
+    assert {room for room in found if not room.endswith(("__init__", "__main__"))} == set(ROOMS)
+    assert len(ROOMS) == len(set(ROOMS))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_rooms_above_it(room):
+    above = set(ROOMS[: ROOMS.index(room)])
+    assert neighbours(room) <= above
+
+
+@pytest.mark.parametrize("room", PURE)
+def test_a_pure_room_opens_nothing_prints_nothing_and_asks_no_clock(room):
+    calls = {ast.unparse(node.func) for node in ast.walk(tree_of(room)) if isinstance(node, ast.Call)}
+    assert not libraries(room) & (IMPURE_LIBRARIES | FACE_LIBRARIES)
+    assert not calls & IMPURE_CALLS
+
+
+@pytest.mark.parametrize("room", EDGES)
+def test_an_edge_knows_no_face(room):
+    assert not libraries(room) & FACE_LIBRARIES
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_is_short_enough_to_be_one_idea(room):
+    lines = (PACKAGE / f"{room.replace('.', '/')}.py").read_text("utf-8").count("\n")
+    assert lines <= MAX_LINES, "look for the second idea in it"
+
+
+@pytest.mark.parametrize("room", [*ROOMS, "__init__"])
+def test_a_room_begins_with_what_it_is_for(room):
+    assert ast.get_docstring(tree_of(room))
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["--help"], ["--version"], ["ls", "--help"], ["relay", "--help"], ["tap", "--help"], ["send", "--help"]],
+)
+def test_help_loads_nothing_heavy(environment, tmp_path, args):
+    program = (
+        "import sys; from speeddata.cli import main; status = main(sys.argv[1:]); "
+        f"print(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr); sys.exit(status)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *args],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        check=True,
+    )
+    assert done.stderr == "[]\n"

@@ -1,0 +1,141 @@
+"""`speeddata demo`: one command, nothing configured, and every datum accounted for."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+import time
+
+import h5py
+import numpy as np
+import pytest
+from by_hand import records
+
+
+def counts(summary: str) -> dict[str, int]:
+    """The rows of the table."""
+    rows = re.findall(r"│ ([a-z-]+) +│ +([\d,]+) │", summary)
+    return {name: int(count.replace(",", "")) for name, count in rows}
+
+
+def all_arrived(summary: str, at_least: int) -> bool:
+    told = counts(summary)
+    sent = told["sent"]
+    assert told == {
+        **dict.fromkeys(("sent", "recorded", "re-served", "tapped"), sent),
+        "lost": 0,
+        "rejected": 0,
+    }
+    return sent >= at_least
+
+
+def test_what_is_sent_is_recorded_served_again_and_kept_as_columns(run, tmp_path):
+    for sets in (1, 2):  # a second run adds to the recording; the set is of the last one
+        status, out, err = run("demo", "-d", 1, "-o", "sd")
+        assert (status, err) == (0, "")
+        assert all_arrived(out, 900)
+        files = sorted((tmp_path / "sd/demo").glob("demo_*.avro"))
+        assert len(files) == sets
+    rows = records(files[-1])
+    assert len(rows) == counts(out)["sent"]
+    assert [row["counter"] for row in rows] == list(range(len(rows)))
+    assert [path.name for path in (tmp_path / "sd").glob("*.h5")] == ["demo.h5"]
+    with h5py.File(tmp_path / "sd/demo.h5") as file:
+        (group,) = file.values()
+        assert set(group) == set(rows[0])
+        for name, dataset in group.items():
+            values = dataset.asstr()[:] if name == "message" else dataset[:]
+            assert values.tolist() == [row[name] for row in rows]
+        assert group["time"].dtype == np.int64
+        assert (group["time"].attrs["units"], group["sine_wave"].attrs["units"]) == ("ns", "V")
+        assert (group.attrs["received"], group.attrs["lost"], group.attrs["rejected"]) == (len(rows), 0, 0)
+
+
+def test_without_a_directory_nothing_is_left_behind(run, tmp_path):
+    (tmp_path / "tmp").mkdir()
+    status, out, err = run("demo", "-d", 0.2, env={"TMPDIR": str(tmp_path / "tmp")})
+    assert (status, err) == (0, "")
+    assert all_arrived(out, 100)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "tmp"]
+
+
+def test_a_directory_that_cannot_be_made_is_told(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    status, out, err = run("demo", "-d", 0.2, "-o", "file")
+    assert (status, out, err) == (1, "", "speeddata: file: cannot be made: File exists\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="makes a network namespace")
+def test_it_needs_no_network(environment, tmp_path):
+    del environment["SPEEDDATA_INTERFACE"]  # nothing leaves this namespace
+    demo = f"{sys.executable} -m speeddata demo -d 0.3"
+    done = subprocess.run(
+        ["unshare", "-n", "sh", "-c", f"ip link set lo up && {demo}"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=30,
+    )
+    if b"Operation not permitted" in done.stderr:
+        pytest.skip("no network namespace may be made here")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert all_arrived(done.stdout.decode(), 100)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="makes a network namespace")
+def test_without_even_a_loopback_it_says_so(environment, tmp_path):
+    demo = ["unshare", "-n", sys.executable, "-m", "speeddata", "demo", "-d", "0.3"]
+    done = subprocess.run(demo, env=environment, cwd=tmp_path, capture_output=True, timeout=30)
+    if b"Operation not permitted" in done.stderr:
+        pytest.skip("no network namespace may be made here")
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+
+
+def test_on_a_terminal_it_draws_the_signals_as_they_come_until_ctrl_c(environment, tmp_path):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "speeddata", "demo"],
+        **dict.fromkeys(("stdin", "stdout", "stderr"), theirs),
+        cwd=tmp_path,
+        env={**environment, "TERM": "xterm"},
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a key
+    )
+    os.close(theirs)
+    try:
+        shown = read_until(ours, rb"sine_wave.*[\xe2]\x96[\x81-\x88]{1}.*counter")
+        assert "lost 0" in shown
+        os.write(ours, b"\x03")
+        summary = read_until(ours, None)
+        assert demo.wait(10) == 0
+    finally:
+        demo.kill()
+        demo.wait()
+        os.close(ours)
+    assert all_arrived(summary[summary.rindex("datums a second") :], 1)
+
+
+def read_until(terminal: int, pattern: bytes | None, deadline_s: float = 20.0) -> str:
+    """What is drawn until *pattern* is among it; None: until the terminal closes."""
+    drawn = bytearray()
+    end = time.monotonic() + deadline_s
+    while pattern is None or not re.search(pattern, drawn, re.DOTALL):
+        assert select.select([terminal], [], [], max(0.0, end - time.monotonic()))[0], drawn[-2000:]
+        try:
+            piece = os.read(terminal, 1 << 16)
+        except OSError:  # Linux: the other side has closed
+            piece = b""
+        if not piece:
+            assert pattern is None, drawn[-2000:]
+            break
+        drawn += piece
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn.decode())

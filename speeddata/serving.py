@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from speeddata import interfaces
 from speeddata.announcement import END, LIVE, ROLE_RELAY, Announcement
 from speeddata.decimation import Pick
 from speeddata.errors import HostError
 from speeddata.names import DECIMATED_GROUP, FULL_GROUP, Endpoint, derived_port
-from speeddata.sessions import SILENCE_NS, Address, Session, Speaker
+from speeddata.sessions import SILENCE_NS, Address, Roster, Session, Speaker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -22,12 +24,15 @@ if TYPE_CHECKING:
     from speeddata.recorder import ChannelWriter, Recorder
     from speeddata.schema import Schema
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 SILENT = "silent"  # beside LIVE and END: the source has said nothing for a while
 
 _PORTS = range(20_000, 30_000)
 # Whoever announces endless names or endpoints can use up neither the ports nor the memory.
 _AVOIDED = 1024  # endpoints of others that are kept clear of
 _REMEMBERED = 4096  # names
+_HOSTS = 1024
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,11 @@ class Port:
         """Who it is that sends to this port from *address*."""
         return address if self.fixed is None else (*address, self.name)
 
+    def settle(self, roster: Roster) -> None:
+        """No announcement waits: all that has come so far was sent before the next one."""
+        if (session := roster.holder(self.name)) is not None:
+            session.settle()
+
     def read_drops(self, channels: Mapping[str, ServedChannel]) -> None:
         """Lay the kernel's drops at the door of the channels that miss datums.
 
@@ -87,6 +97,28 @@ class Port:
             share = min(self._unexplained, max(0, channel.lost - channel.lost_kernel))
             channel.lost_kernel += share
             self._unexplained -= share
+
+
+class Allowed:
+    """Whose datums are heard.
+
+    Args:
+        networks: of the sources; empty: those directly connected, and loopback.
+    """
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        loopback = ipaddress.ip_network("127.0.0.0/8")
+        self._networks = list(networks) or [*interfaces.connected_networks(), loopback]
+        self._known: dict[str, bool] = {}
+
+    def includes(self, host: str) -> bool:
+        known = self._known.get(host)
+        if known is None:
+            address = ipaddress.ip_address(host)
+            known = any(address in network for network in self._networks)
+            if len(self._known) < _HOSTS:
+                self._known[host] = known
+        return known
 
 
 class Outlets:
@@ -184,6 +216,7 @@ class ServedChannel:
         self.announce_at_ns = 0
         self.ended = False
         self._session_id = ""
+        self._remembered = False
         self._heard_ns = 0
         self._lost_before = 0  # in sessions that are over
         self._sender, self._recorder = sender, recorder
@@ -248,6 +281,12 @@ class ServedChannel:
         """What only we know goes into the ledger."""
         if self._writer is not None:
             self._writer.counts(received=self.received, lost=self.lost, lost_kernel=self.lost_kernel)
+
+    def remember(self, port: int | None) -> None:
+        """Keep its *port* for the next run, once it has sent something: names alone are cheap to make up."""
+        if self._recorder is not None and port is not None and self.received and not self._remembered:
+            self._recorder.remember(self.name, port)
+            self._remembered = True
 
     def measure(self, now_ns: int) -> None:
         """Work out the rate, from how many came since the last time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 class Sparkline:
     """Keeps as many columns as are shown, each of *samples* samples.
 
-    A column shows the value furthest from the middle of what is shown, so that no spike goes unseen.
+    A column shows its value furthest from the usual one, the median, so that no spike goes unseen.
 
     Args:
         columns: width in characters.
@@ -43,9 +44,9 @@ class Sparkline:
             return ""
         low = min(least for least, _ in self._spans)
         high = max(greatest for _, greatest in self._spans)
-        scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
-        middle = (low + high) / 2
-        shown = [
-            greatest if greatest - middle >= middle - least else least for least, greatest in self._spans
-        ]
-        return "".join(_BARS[round((value - low) * scale)] for value in shown)
+        usual = median(least / 2 + greatest / 2 for least, greatest in self._spans)
+        shown = [greatest if greatest - usual >= usual - least else least for least, greatest in self._spans]
+        span = high / 2 - low / 2  # halves: the whole may be more than a double holds
+        return "".join(
+            _BARS[round((value / 2 - low / 2) / span * (len(_BARS) - 1)) if span else 0] for value in shown
+        )

@@ -155,6 +155,32 @@ def test_columns_are_what_fastavro_reads(found):
     assert repr(rows(codec.columns(batch_of(each, pieces)))) == repr(expected)
 
 
+def test_usual_types_are_read_without_fastavro_reading_each_datum(monkeypatch):
+    each = record_of(
+        *("boolean", "int", "long", "float", "double", "string", "bytes"),
+        *(["null", "boolean"], ["int", "null"], ["null", "double"], ["null", "string"]),
+        {"type": "fixed", "name": "f", "size": 2},
+        {"type": "enum", "name": "e", "symbols": ["A", "B"]},
+        ["null", "e"],
+        {"type": "array", "items": "float", "length": 2},
+        ["null", {"type": "array", "items": "double", "length": 1}],
+    )
+
+    def values(number: int) -> tuple[object, ...]:
+        there = number % 3 > 0
+        return (
+            *(number % 2 == 0, -number, number**5, 0.5, number / 7, "é" * (number % 5), b"x" * (number % 4)),
+            *(there or None, None if there else number, 0.25 if there else None, "text" if there else None),
+            *(b"ab", "AB"[number % 2], None if there else "B", [0.5, number], [1.5] if there else None),
+        )
+
+    names = [signal.name for signal in each.signals]
+    pieces = [encoder(each)(dict(zip(names, values(number), strict=True))) for number in range(300)]
+    expected = [read(each, piece) for piece in pieces]
+    monkeypatch.setattr(codec, "decode", None)
+    assert rows(codec.columns(batch_of(each, pieces))) == expected
+
+
 @settings(max_examples=200)
 @given(batches(), st.data())
 def test_some_columns_are_the_same_as_all(found, data):
@@ -219,6 +245,7 @@ BAD = {
     "a fixed that is cut": (record_of({"type": "fixed", "name": "x", "size": 3}), bytes(3), bytes(2)),
     "an array without an end": (DOUBLES, b"\x02" + bytes(9), b"\x02" + bytes(8)),
     "an array of 2**62": (DOUBLES, b"\x02" + bytes(9), varint(2**62) + bytes(9)),
+    "an array whose bytes are 2**64": (DOUBLES, b"\x02" + bytes(9), varint(2**61) + b"\x00"),
     "an array of -2**63": (DOUBLES, b"\x02" + bytes(9), varint(-(2**63)) + bytes(9)),
     "a datum of no bytes": (LONG, b"\x00", b""),
 }
@@ -334,6 +361,22 @@ def test_an_abscissa_that_is_null_has_a_value_that_no_time_has():
 def test_an_abscissa_that_is_no_number_is_refused():
     with pytest.raises(DataError, match="f0 is of type string"):
         codec.abscissa(batch_of(TEXT, [b"\x02a"]))
+
+
+def test_a_length_of_63_bits_is_refused_where_positions_differ():
+    each = record_of("string", "string")
+    pieces = [varint(number % 9) + b"x" * (number % 9) + varint(2**63 - 1) for number in range(300)]
+    assert judged(each, pieces) == [False] * 300
+
+
+def test_a_cut_datum_at_the_end_is_refused_though_another_is_bad_before_it():
+    each = record_of("double", "double", "double", "boolean", "double", "double", "double", "string")
+    good = [
+        bytes(24) + b"\x01" + bytes(24) + varint(number % 9) + b"x" * (number % 9) for number in range(300)
+    ]
+    bad = bytes(24) + b"\x02" + bytes(25)
+    cut = bytes(24) + b"\x01"
+    assert judged(each, [bad, *good, cut]) == [False, *[True] * 300, False]
 
 
 @pytest.mark.parametrize("text", ["\0", "a\0", "\0\0a", ""])

@@ -122,19 +122,24 @@ def test_a_status_line_a_second_counts_everything(bench, channel_name):
     stopped(relay)
 
 
-@pytest.mark.parametrize("how", ["interrupt", "terminate"])
-def test_a_relay_that_is_stopped_closes_its_file_whole_says_goodbye_and_nothing_else(
-    bench, channel_name, tmp_path, how
+@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
+def test_a_relay_that_is_stopped_takes_in_what_waits_closes_its_file_and_says_goodbye(
+    bench, channel_name, tmp_path, signal
 ):
     relay = bench.relay()
     source, said = bench.begun(channel_name, relay.port)
     member = bench.member(said["full"])
     datums = rig(range(300))
-    source.send(datums)  # the last block is still open when the signal comes
-    assert getattr(relay, how)() == 0
+    source.send(datums[:200])
+    assert member.take(200) == datums[:200]
+    os.kill(relay.pid, posix_signal.SIGSTOP)
+    source.send(datums[200:])  # wait at its socket when the signal comes
+    os.kill(relay.pid, getattr(posix_signal, signal))
+    os.kill(relay.pid, posix_signal.SIGCONT)
+    assert relay.wait() == 0
     assert relay.stderr.rest() == relay.stdout.rest() == b""
     assert bench.discovery.hear(channel_name, lambda said: said["state"] == "end", ask=False)["lost"] == "0"
-    assert member.take(300) == datums
+    assert member.take(100) == datums[200:]
     (path,) = recordings(tmp_path / "data", channel_name)
     assert recorded(path) == b"".join(datums)
     assert ledger(tmp_path / "data", channel_name, "file")["recorded"] == 300

@@ -80,6 +80,21 @@ def test_the_second_of_two_sources_that_claim_one_name_is_refused(bench, channel
     assert recorded(*recordings(tmp_path / "data", channel_name)) == b"".join(rig(range(100)))
 
 
+def test_a_name_with_a_port_of_its_own_cannot_be_claimed_elsewhere(bench, free_port, channel_name, tmp_path):
+    (tmp_path / "rig.avsc").write_text(RIG_TEXT)
+    own = free_port()
+    relay = bench.relay(f"{channel_name}={LOOPBACK}:{own},rig.avsc")
+    thief = bench.source(channel_name, relay.port)
+    thief.announce()
+    thief.announce()
+    thief.send(rig(range(100, 110)))
+    bench.source(channel_name, own).say(*rig(range(10)))
+    bench.discovery.received(channel_name, 10)
+    (note,) = stopped(relay)
+    assert f"refused: the name belongs to the channel on {LOOPBACK}:{own}" in note
+    assert recorded(*recordings(tmp_path / "data", channel_name)) == b"".join(rig(range(10)))
+
+
 def test_nor_is_a_refused_source_mixed_into_a_fixed_channel(bench, spawn, free_port, channel_name, tmp_path):
     (tmp_path / "rig.avsc").write_text(RIG_TEXT)
     port = free_port()
@@ -260,7 +275,7 @@ def test_a_flood_of_false_relays_on_the_discovery_group_uses_up_no_ports(bench, 
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(LOOPBACK))
         liar = {"channel": channel_name + "_liar", "session": "liar", "role": "relay"}
         template = announcement('"null"', **liar, full="239.1.1.9:PORT!")
-        for port in range(20_000, 30_000):
+        for port in [*range(20_000, 30_000)] * 2:
             sock.sendto(template.replace(b"PORT!", b"%5d" % port), DISCOVERY)
             if port % 250 == 0:  # no faster than it is listened to
                 bench.discovery.hear(

@@ -103,6 +103,7 @@ def ended_well(command) -> bool:
 # -- what leaves ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::avro.errors.IgnoredLogicalType")
 @pytest.mark.parametrize("codec", ["null", "deflate"])
 def test_each_datum_of_a_container_is_one_datagram_that_any_avro_library_decodes(
     port, spawn, tmp_path, codec
@@ -118,9 +119,7 @@ def test_each_datum_of_a_container_is_one_datagram_that_any_avro_library_decodes
     assert [reader.read(avro.io.BinaryDecoder(io.BytesIO(each))) for each in port.datums] == rows(300)
 
 
-@pytest.mark.parametrize(
-    ("name", "text"), [("a.jsonl", JSON_LINES), ("a.csv", CSV), ("json", JSON_LINES), ("csv", CSV)]
-)
+@pytest.mark.parametrize(("name", "text"), [("a.csv", CSV), ("told.by.its.bytes", JSON_LINES)])
 def test_lines_of_text_leave_as_the_datums_that_their_schema_makes_of_them(port, spawn, tmp_path, name, text):
     (tmp_path / name).write_bytes(text.encode())
     sender = spawn("send", name, "-s", "rig.avsc", "--to", port.to)
@@ -332,11 +331,14 @@ def test_a_source_stops_at_once_while_it_waits_for_its_pace_or_its_input(port, s
         ("a.csv", "time,amps,note\n1,2,a\n", "line 1: there is no signal 'amps'"),
     ],
 )
-def test_a_line_that_the_schema_does_not_fit_is_named(port, run, tmp_path, name, text, says):
-    (tmp_path / name).write_bytes(text.encode())
-    status, out, err = run("send", name, "-s", "rig.avsc", "--to", port.to)
-    assert (status, out, err.count("\n")) == (3, "", 1)
+def test_a_line_that_the_schema_does_not_fit_is_named(port, capfd, monkeypatch, tmp_path, name, text, says):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(text.encode())
+    assert cli.main(["send", name, "-s", "rig.avsc", "--to", port.to]) == 3
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
     assert err.startswith(f"speeddata: {name}: {says}")
+    port.to_the_goodbyes()
 
 
 def test_text_without_a_schema_is_refused(port, run, tmp_path):

@@ -146,3 +146,23 @@ def test_the_magic_across_two_datums_is_no_announcement():
     data = b"xxObj\x01yy"
     pieces = list(split(data, offsets(4, 5)))
     assert [bytes(piece[0]) for piece in pieces] == [data]
+
+
+def test_a_count_that_comes_by_another_socket_than_its_datums_still_finds_what_is_lost():
+    roster = Roster()
+    _, session = roster.announce(said(sent=1000), HERE, 0)
+    session.arrived(500, 0)  # held until now; which of them were sent before the announcement is not known
+    session.settle()
+    session.expect(1020)  # made while 20 were under way: they do not count as lost
+    roster.announce(said(sent=1020), HERE, SECOND)
+    assert session.lost == 0
+    session.arrived(20, SECOND)
+    session.settle()
+    session.expect(1020)
+    session.arrived(473, SECOND)
+    session.settle()
+    session.arrived(10, SECOND)  # sent after the announcement, and here before it
+    session.expect(1500)
+    roster.announce(said(sent=1500), HERE, 2 * SECOND)
+    roster.announce(said(sent=1510), HERE, 3 * SECOND)
+    assert session.lost == 7

@@ -233,11 +233,11 @@ def test_times_for_people_need_a_unit(run, tmp_path):
 # -- readers ----------------------------------------------------------------------------------------------
 
 
-def test_a_reader_that_leaves_ends_both_quietly(bench, channel_name, environment, tmp_path):
+def test_a_reader_that_leaves_ends_both_quietly(bench, spawn, channel_name, environment, tmp_path):
     written(tmp_path / "a.avro", RIG_TEXT, rows(20_000))
     relay = bench.relay()
     sender = ("send", "--demo", "--rate", 500, "--name", channel_name, "--to", f"{LOOPBACK}:{relay.port}")
-    bench._spawn(*sender)
+    spawn(*sender)
     bench.discovery.received(channel_name, 1)
     for source in ("a.avro", channel_name):
         tap = shlex.join([sys.executable, "-m", "speeddata", "tap", source, "-f", "json"])

@@ -141,7 +141,7 @@ class Relay(System):
         schema.write_text(payloads.schema_text(size))
         self.listens = f"127.0.0.1:{free_port()}"
         self._files = BlockCounter(directory / "rec")
-        command = [sys.executable, "-m", "speeddata", "relay", "-o", directory / "rec"]
+        command = [sys.executable, "-P", "-m", "speeddata", "relay", "-o", directory / "rec"]
         command += ["--listen", self.listens] if announced else [f"{name}={self.listens},{schema}"]
         self.child = Child(command, waits=False, forced=forced)
         self.serves = groups(name)

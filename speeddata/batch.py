@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from speeddata.schema import Schema
+    from speeddata.avro.schema import Schema
 
 
 @dataclass(slots=True)

@@ -9,18 +9,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Self
 
-from speeddata import feeds
 from speeddata.batch import Batch
 from speeddata.errors import PeerError
-from speeddata.finding import Found
 from speeddata.interrupts import Stop
-from speeddata.live import LiveChannel
 from speeddata.names import Endpoint
-from speeddata.pacing import ByRate
-from speeddata.recorder import Recorder
-from speeddata.relaying import Relay
-from speeddata.sender import SourceSender, on_time
-from speeddata.serving import ServedChannel, Status
+from speeddata.recording.recorder import Recorder
+from speeddata.relay.relaying import Relay
+from speeddata.relay.serving import ServedChannel, Status
+from speeddata.sending import feeds
+from speeddata.sending.pacing import ByRate
+from speeddata.sending.sender import SourceSender, on_time
+from speeddata.wire.finding import Found
+from speeddata.wire.live import LiveChannel
 
 NAME = "demo"
 _LOOPBACK = "127.0.0.1"

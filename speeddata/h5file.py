@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 
-from speeddata import __version__, codec
+from speeddata import __version__
+from speeddata.avro import codec
 from speeddata.errors import HostError
 from speeddata.timerange import iso_utc
 
 if TYPE_CHECKING:
+    from speeddata.avro.schema import Schema
     from speeddata.batch import Batch
-    from speeddata.schema import Schema
 
 _TEXT = h5py.string_dtype("utf-8")
 _CHUNK = 4096  # samples

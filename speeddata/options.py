@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
-from speeddata import __version__, names, report, schema, settings, timerange
+from speeddata import __version__, names, report, settings, timerange
+from speeddata.avro import schema
 from speeddata.errors import SpeedDataError, UsageError
 
 METHODS = ("pick",)

@@ -7,10 +7,10 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from speeddata import container
+from speeddata.avro import container
+from speeddata.avro.schema import Schema
 from speeddata.batch import Batch
 from speeddata.errors import DataError, HostError, StdoutClosed
-from speeddata.schema import Schema
 
 STDOUT = 1
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from speeddata import datum, timerange
+from speeddata import timerange
+from speeddata.avro import datum
+from speeddata.avro.schema import TICK_NS, Schema, Signal
 from speeddata.batch import Batch
 from speeddata.errors import DataError, UsageError
-from speeddata.schema import TICK_NS, Schema, Signal
 
 MAX_LINE = 1 << 20  # bytes; the text of the largest datum is shorter
 MAX_DATUM = 65507  # bytes: what a datagram carries

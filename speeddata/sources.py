@@ -8,17 +8,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from speeddata import recording
+from speeddata.avro.schema import Schema
+from speeddata.avro.schema import parse as parse_schema
 from speeddata.batch import Batch
 from speeddata.errors import DataError, PartlyDone, PeerError, UsageError
 from speeddata.interrupts import Stop
-from speeddata.live import LiveChannel
 from speeddata.names import Endpoint, is_channel_name, printable
-from speeddata.reading import Reader
-from speeddata.schema import Schema
-from speeddata.schema import parse as parse_schema
+from speeddata.recording import catalogue
+from speeddata.recording.reading import Reader
 from speeddata.stages import Tally, decodable, told_apart
 from speeddata.streams import ContainerStream, file_pieces
+from speeddata.wire.live import LiveChannel
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _stream(source: str, wanted: Wanted, stop: Stop) -> Iterator[Channel]:
 
 @contextmanager
 def _files(source: str, wanted: Wanted, stop: Stop) -> Iterator[Channel]:
-    files = recording.recording_files(Path(source))
+    files = catalogue.recording_files(Path(source))
     if len(files) > 1:
         raise UsageError(
             f"several channels: {', '.join(sorted(files))}", where=source, mend="name the directory of one"
@@ -130,7 +130,7 @@ def _files(source: str, wanted: Wanted, stop: Stop) -> Iterator[Channel]:
     name, schema = Path(source).name, None
     if files:
         ((name, paths),) = files.items()
-        header = recording.header_of(paths[0])
+        header = catalogue.header_of(paths[0])
         if header is not None:
             schema = parse_schema(header.schema_text, where=str(paths[0]), time_unit=wanted.time_unit)
     reader = Reader(Path(source), stop=stop, follow=wanted.follow, time_unit=wanted.time_unit)

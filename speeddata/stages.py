@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from speeddata import codec
+from speeddata.avro import codec
 from speeddata.batch import Batch
 from speeddata.errors import DataError
 

@@ -7,11 +7,11 @@ import os
 import select
 from collections.abc import Iterable, Iterator
 
+from speeddata.avro.container import ContainerReader
+from speeddata.avro.schema import Schema
 from speeddata.batch import Batch
-from speeddata.container import ContainerReader
 from speeddata.errors import DataError, HostError
 from speeddata.interrupts import Stop
-from speeddata.schema import Schema
 
 STDIN = 0
 _PIECE_BYTES = 1 << 20

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from speeddata import codec, timerange
-from speeddata.avrotypes import NUMBERS
+from speeddata import timerange
+from speeddata.avro import codec
+from speeddata.avro.schema import TICK_NS, Signal
+from speeddata.avro.types import NUMBERS
 from speeddata.names import printable
-from speeddata.schema import TICK_NS, Signal
 
 if TYPE_CHECKING:
     from speeddata.batch import Batch

@@ -9,8 +9,8 @@ import struct
 import fastavro
 from hypothesis import strategies as st
 
-from speeddata import schema
-from speeddata.avrotypes import Array, Enum, Fixed, Map, Node, Primitive, Record, Union
+from speeddata.avro import schema
+from speeddata.avro.types import Array, Enum, Fixed, Map, Node, Primitive, Record, Union
 
 DEMO = schema.parse(
     json.dumps(

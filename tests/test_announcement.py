@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speeddata import announcement
-from speeddata.announcement import ROLE_QUERY, ROLE_RELAY, ROLE_SOURCE, Announcement
-from speeddata.container import write_header
+from speeddata.avro.container import write_header
 from speeddata.errors import DataError
 from speeddata.names import Endpoint
+from speeddata.wire import announcement
+from speeddata.wire.announcement import ROLE_QUERY, ROLE_RELAY, ROLE_SOURCE, Announcement
 
 SYNC = bytes(range(16))
 SCHEMA = '{"type":"record","name":"r","fields":[{"name":"time","type":"long"}]}'

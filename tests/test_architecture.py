@@ -13,20 +13,28 @@ import pytest
 import speeddata
 
 PACKAGE = Path(speeddata.__file__).parent
+PACKAGES = {"speeddata", *(f"speeddata.{path.parent.name}" for path in PACKAGE.glob("*/__init__.py"))}
 MAX_LINES = 450
 HEAVY = ("numpy", "h5py", "fastavro", "textual", "rich")
 
 # A room imports only rooms above it; add a new one where it belongs. Pure rooms, edges, faces:
 STAIRCASE = """
     errors names timerange
-    avrotypes schema varints skipper batch datum heads layout columns packing codec
-    compression container announcement sessions
-    decimation waveforms pacing gathering stages stamping rows text sparkline table
+    avro.types avro.schema avro.varints avro.skipper batch
+    avro.datum avro.heads avro.layout avro.columns avro.packing avro.codec avro.compression avro.container
+    wire.announcement wire.sessions
+    decimation stages rows text table sparkline
+    sending.waveforms sending.pacing sending.stamping
+    recording.gathering
     --
-    interrupts spool interfaces sockets linux_datagrams datagrams discovery finding
-    outages ledger directorylock rememberedports blockfile blockindex recording rejects channelfiles
-    contents reading retention recorder h5file
-    serving sender relaying streams live feeds sources output demonstration
+    interrupts spool streams
+    wire.interfaces wire.sockets wire.linux_datagrams wire.datagrams wire.discovery wire.finding wire.live
+    recording.outages recording.ledger recording.directorylock recording.rememberedports
+    recording.blockfile recording.blockindex recording.catalogue recording.rejects recording.channelfiles
+    recording.contents recording.reading recording.retention recording.recorder
+    relay.serving relay.relaying
+    sending.feeds sending.sender
+    sources output h5file demonstration
     --
     settings report options
     commands.send commands.relay commands.tap commands.ls commands.demo
@@ -68,7 +76,7 @@ def imports(node: ast.AST) -> Iterator[str]:
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, "relative import"
             yield child.module or ""
-            if child.module in ("speeddata", "speeddata.commands"):
+            if child.module in PACKAGES:
                 yield from (f"{child.module}.{alias.name}" for alias in child.names)
         else:
             yield from imports(child)
@@ -79,7 +87,7 @@ def neighbours(room: str) -> set[str]:
     found = {
         name.removeprefix("speeddata.") for name in imports(tree_of(room)) if name.startswith("speeddata.")
     }
-    return found - {"__version__", "commands"}
+    return found - {"__version__", *(package.removeprefix("speeddata.") for package in PACKAGES)}
 
 
 def libraries(room: str) -> set[str]:

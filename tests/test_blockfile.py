@@ -11,7 +11,7 @@ from pathlib import Path
 import fastavro
 import pytest
 
-from speeddata.blockfile import BlockFile
+from speeddata.recording.blockfile import BlockFile
 
 LONG = {"avro.schema": '{"type": "record", "name": "r", "fields": [{"name": "time", "type": "long"}]}'}
 

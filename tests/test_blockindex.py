@@ -7,10 +7,10 @@ import struct
 
 import pytest
 
-from speeddata.blockindex import Entry, IndexWriter, index_path, read_index, rebuild
-from speeddata.container import frame, read_header, write_header, zigzag
+from speeddata.avro.container import frame, read_header, write_header, zigzag
+from speeddata.avro.schema import parse
 from speeddata.errors import DataError
-from speeddata.schema import parse
+from speeddata.recording.blockindex import Entry, IndexWriter, index_path, read_index, rebuild
 
 SYNC = bytes(range(100, 116))
 LONG = '{"type":"record","name":"r","fields":[{"name":"time","type":"long"}]}'
@@ -125,7 +125,7 @@ def block(*times):
 
 
 def test_an_index_is_made_anew_from_its_recording(recording):
-    pytest.importorskip("speeddata.codec")
+    pytest.importorskip("speeddata.avro.codec")
     first, second = block(5, 3, 9), block(-1)
     recording.write_bytes(HEAD + first + second + first[:-1])
     entries = [Entry(AT, len(first), 3, 3, 9), Entry(AT + len(first), len(second), 1, -1, -1)]
@@ -136,7 +136,7 @@ def test_an_index_is_made_anew_from_its_recording(recording):
 
 
 def test_an_index_ends_before_the_first_damage(recording):
-    pytest.importorskip("speeddata.codec")
+    pytest.importorskip("speeddata.avro.codec")
     recording.write_bytes(HEAD + block(1) + b"\x09" + block(2) + block(3))
     assert [entry.least for entry in rebuild(recording)] == [1]
 

@@ -12,10 +12,10 @@ from avro_data import DEMO, damaged, datums, read, record_of, schemas, varint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speeddata import codec, schema
+from speeddata.avro import codec, schema
+from speeddata.avro.codec import Column
+from speeddata.avro.datum import encoder, skipper
 from speeddata.batch import Batch
-from speeddata.codec import Column
-from speeddata.datum import encoder, skipper
 from speeddata.errors import DataError
 
 TIME = 1_790_000_000_000_000_000

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from speeddata.compression import decompressor
+from speeddata.avro.compression import decompressor
 from speeddata.errors import DataError
 
 CODECS = ["deflate", "zstandard", "snappy"]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speeddata import container, schema
-from speeddata.container import ContainerReader, Damage, frame, read_header, write_header, zigzag
+from speeddata.avro import container, schema
+from speeddata.avro.container import ContainerReader, Damage, frame, read_header, write_header, zigzag
 from speeddata.errors import DataError
 
 SYNC = bytes(range(100, 116))

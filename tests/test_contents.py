@@ -8,7 +8,7 @@ import fastavro
 import pytest
 from by_hand import NOON, RIG_TEXT
 
-from speeddata.contents import contents
+from speeddata.recording.contents import contents
 
 FLOAT_TEXT = '{"type": "record", "name": "f", "fields": [{"name": "time", "type": "double", "unit": "s"}]}'
 TEXT_TEXT = '{"type": "record", "name": "t", "fields": [{"name": "time", "type": "string"}]}'

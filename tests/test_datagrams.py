@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from speeddata import interfaces, linux_datagrams
-from speeddata.datagrams import MAX_DATUM, Receiver, Sender, group_sockets, listen, unicast_socket
 from speeddata.names import Endpoint
+from speeddata.wire import interfaces, linux_datagrams
+from speeddata.wire.datagrams import MAX_DATUM, Receiver, Sender, group_sockets, listen, unicast_socket
 
 DEADLINE_S = 10
 LOOPBACK = "127.0.0.1"
@@ -203,7 +203,7 @@ def test_receiving_never_waits(opened, endpoint, taking):
 def test_a_receive_is_bounded_and_says_that_there_is_more(opened, monkeypatch, taking):
     assert linux_datagrams.boxes.inbox  # made with all its slots before the bound is lowered
     monkeypatch.setattr(linux_datagrams, "SLOTS", 8)
-    monkeypatch.setattr("speeddata.datagrams._PLAIN_DATAGRAMS", 8)
+    monkeypatch.setattr("speeddata.wire.datagrams._PLAIN_DATAGRAMS", 8)
     endpoint = Endpoint(LOOPBACK, free_port())
     receiver = opened(receiver_at(endpoint, **taking))
     sender = opened(sender_to(endpoint, wait=True, segmented=False))
@@ -395,7 +395,7 @@ def test_a_sender_that_does_not_wait_counts_what_has_no_room_and_tells_it_once(o
 
 
 def test_a_sender_stuck_for_too_long_gives_up(opened, monkeypatch):
-    monkeypatch.setattr("speeddata.datagrams._STUCK_S", 0.02)
+    monkeypatch.setattr("speeddata.wire.datagrams._STUCK_S", 0.02)
     endpoint, sock = Endpoint(LOOPBACK, free_port()), Busy(type=socket.SOCK_DGRAM)
     sock.error, sock.times = errno.ENOBUFS, 1_000_000
     with pytest.raises(OSError, match="busy"):

@@ -10,8 +10,8 @@ from avro_data import DEMO, damaged, datums, read, reads_to, record_of, schemas,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speeddata import datum, schema
-from speeddata.datum import decode, encoder, skipper
+from speeddata.avro import datum, schema
+from speeddata.avro.datum import decode, encoder, skipper
 
 VALUES = {
     "time": 1_790_000_000_000_000_000,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from speeddata.directorylock import DirectoryLock
 from speeddata.errors import HostError
+from speeddata.recording.directorylock import DirectoryLock
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
 

@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from speeddata import announcement, interfaces
-from speeddata.announcement import ANY_CHANNEL, ROLE_QUERY, ROLE_RELAY, Announcement
-from speeddata.discovery import Discovery
 from speeddata.errors import HostError
 from speeddata.interrupts import Stop
 from speeddata.names import DISCOVERY
-from speeddata.sockets import group_sockets
+from speeddata.wire import announcement, interfaces
+from speeddata.wire.announcement import ANY_CHANNEL, ROLE_QUERY, ROLE_RELAY, Announcement
+from speeddata.wire.discovery import Discovery
+from speeddata.wire.sockets import group_sockets
 
 DEADLINE_S = 10
 # The group is the same for all programs of this machine: tests listen for names of their own.

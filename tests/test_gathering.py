@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speeddata import schema
-from speeddata.gathering import BLOCK_BYTES, OpenBlock, reason, sift
+from speeddata.avro import schema
+from speeddata.recording.gathering import BLOCK_BYTES, OpenBlock, reason, sift
 
 BOOLS = schema.parse(
     '{"type": "record", "name": "r", "fields": ['

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from by_hand import BULK_TEXT, RIG_TEXT, rig
 
-from speeddata import schema
+from speeddata.avro import schema
 from speeddata.batch import Batch
 from speeddata.errors import DataError, HostError
 from speeddata.h5file import SetFile

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speeddata import ledger
-from speeddata.ledger import PENDING_LINES, Counts, Entry, FileRange, Ledger
+from speeddata.recording import ledger
+from speeddata.recording.ledger import PENDING_LINES, Counts, Entry, FileRange, Ledger
 
 LOSS = Entry(1000, 2000, "s1", Counts(received=10, recorded=6, lost=3, lost_kernel=1, lost_disk=4))
 FILE = Entry(0, 5000, "s1", Counts(50, 46, 3, 1, 4), FileRange("rig_x.avro", 4711, -5, 2.5))

@@ -8,11 +8,11 @@ import threading
 import pytest
 from by_hand import BULK_TEXT, LOOPBACK, RIG_TEXT, Source, bulk, rig
 
-from speeddata import schema
+from speeddata.avro import schema
 from speeddata.errors import DataError, HostError, UsageError
 from speeddata.interrupts import Stop
-from speeddata.live import LiveChannel
 from speeddata.names import Endpoint
+from speeddata.wire.live import LiveChannel
 
 
 @pytest.fixture

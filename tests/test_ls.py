@@ -12,7 +12,7 @@ import fastavro
 import pytest
 from by_hand import DISCOVERY, LOOPBACK, NOON, RIG_TEXT, Bench, announcement, rig
 
-from speeddata import finding
+from speeddata.wire import finding
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from speeddata.outages import RETRY_NS, Outages
+from speeddata.recording.outages import RETRY_NS, Outages
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 BROKEN = OSError(errno.EIO, "Input/output error")

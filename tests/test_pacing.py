@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speeddata.pacing import ByAbscissa, ByRate
+from speeddata.sending.pacing import ByAbscissa, ByRate
 
 
 @given(st.sampled_from([0.5, 3, 1000, 12_345.6, 250_000]), st.lists(st.integers(1, 500), max_size=20))

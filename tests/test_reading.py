@@ -7,14 +7,14 @@ import logging
 
 import pytest
 
-from speeddata import reading
-from speeddata.blockindex import Entry, IndexWriter, index_path
-from speeddata.container import SYNC_SIZE, frame, read_header, write_header, zigzag
+from speeddata.avro.container import SYNC_SIZE, frame, read_header, write_header, zigzag
+from speeddata.avro.schema import parse
 from speeddata.errors import DataError, HostError
 from speeddata.interrupts import Stop
-from speeddata.reading import Reader, end_of
-from speeddata.recording import Position, file_name
-from speeddata.schema import parse
+from speeddata.recording import reading
+from speeddata.recording.blockindex import Entry, IndexWriter, index_path
+from speeddata.recording.catalogue import Position, file_name
+from speeddata.recording.reading import Reader, end_of
 
 SYNC = bytes(range(100, 116))
 TIMES = '{"type":"record","name":"times","fields":[{"name":"time","type":"long"}]}'

@@ -22,12 +22,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from speeddata import ledger, schema
-from speeddata.channelfiles import Rotation
-from speeddata.container import zigzag
+from speeddata.avro import schema
+from speeddata.avro.container import zigzag
 from speeddata.errors import HostError, PartlyDone
-from speeddata.recorder import BLOCK_NS, ChannelWriter, Recorder
-from speeddata.retention import Limits
+from speeddata.recording import ledger
+from speeddata.recording.channelfiles import Rotation
+from speeddata.recording.recorder import BLOCK_NS, ChannelWriter, Recorder
+from speeddata.recording.retention import Limits
 
 RIG = schema.parse(
     '{"type": "record", "name": "rig", "fields": ['
@@ -267,7 +268,7 @@ def test_a_fault_of_ours_in_one_block_costs_that_block_only(tmp_path, monkeypatc
 
     with Recorder(tmp_path) as recorder:
         writer = recorder.channel("rig", RIG, "s1")
-        monkeypatch.setattr("speeddata.channelfiles.sift", explode)
+        monkeypatch.setattr("speeddata.recording.channelfiles.sift", explode)
         add(writer, [datum(1), datum(2)])
         recorder.tick(BLOCK_NS)
         until(lambda: writer.tally.lost_disk == 2)
@@ -394,7 +395,7 @@ def test_ports_are_remembered_in_the_next_run(tmp_path):
 
 
 def test_channels_that_have_ended_are_forgotten_when_they_are_many(tmp_path, monkeypatch):
-    monkeypatch.setattr("speeddata.recorder._NAMES_KEPT", 10)
+    monkeypatch.setattr("speeddata.recording.recorder._NAMES_KEPT", 10)
     with Recorder(tmp_path) as recorder:
         live = recorder.channel("live", RIG, "s1")
         add(live, [datum(1)])
@@ -538,7 +539,7 @@ def freezable(path: Path, image: Path) -> Iterator[Callable[[str], None]]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
 def test_a_disk_that_stalls_for_good_does_not_hold_up_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("speeddata.recorder._STALL_S", 0.1)
+    monkeypatch.setattr("speeddata.recording.recorder._STALL_S", 0.1)
     mount = tmp_path / "disk"
     mount.mkdir()
     with freezable(mount, tmp_path / "image") as freeze:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speeddata.container import read_header, write_header
+from speeddata.avro.container import read_header, write_header
 from speeddata.errors import DataError, HostError, UsageError
-from speeddata.recording import (
+from speeddata.recording.catalogue import (
     Catalogue,
     Position,
     file_name,

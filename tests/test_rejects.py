@@ -9,7 +9,7 @@ from pathlib import Path
 import fastavro
 import pytest
 
-from speeddata.rejects import Reject, Rejects
+from speeddata.recording.rejects import Reject, Rejects
 
 ONE = Reject(1_764_763_200_000_000_001, "10.0.0.7:5000", "2 bytes too many", b"\xff\x00")
 TWO = Reject(-5, "[::1]:9", "", b"")

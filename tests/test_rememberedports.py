@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from speeddata.rememberedports import FILE_NAME, RememberedPorts
+from speeddata.recording.rememberedports import FILE_NAME, RememberedPorts
 
 
 def test_ports_are_read_back_and_names_compared_without_case(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from speeddata import report
 from speeddata.errors import DataError
 
-logger = logging.getLogger("speeddata.relaying")
+logger = logging.getLogger("speeddata.relay.relaying")
 
 
 class Terminal(io.StringIO):

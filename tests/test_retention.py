@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speeddata import ledger, retention
-from speeddata.blockfile import BlockFile
-from speeddata.blockindex import index_path
-from speeddata.recording import file_name
-from speeddata.retention import Kept, Limits, Retention, scan, surplus
+from speeddata.recording import ledger, retention
+from speeddata.recording.blockfile import BlockFile
+from speeddata.recording.blockindex import index_path
+from speeddata.recording.catalogue import file_name
+from speeddata.recording.retention import Kept, Limits, Retention, scan, surplus
 
 HOUR = 3600 * 10**9
 NOON = 1_764_763_200_000_000_000

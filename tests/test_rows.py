@@ -10,7 +10,8 @@ import math
 import fastavro
 import pytest
 
-from speeddata import rows, schema
+from speeddata import rows
+from speeddata.avro import schema
 from speeddata.errors import DataError
 
 RIG = schema.parse(

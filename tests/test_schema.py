@@ -11,8 +11,8 @@ from avro_data import DEMO, schemas
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speeddata import schema
-from speeddata.avrotypes import MISSING, Array, Enum, Fixed, Map, Primitive, Record, Union
+from speeddata.avro import schema
+from speeddata.avro.types import MISSING, Array, Enum, Fixed, Map, Primitive, Record, Union
 from speeddata.errors import DataError, UsageError
 
 COMPLEX = ["record", "enum", "fixed", "array", "map"]

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from by_hand import LOOPBACK, RIG_TEXT, Member, recorded, recordings, rig
 
-from speeddata import interfaces, schema, sockets
-from speeddata.datagrams import Receiver, Sender
+from speeddata.avro import schema
 from speeddata.errors import HostError
 from speeddata.names import Endpoint, derived_port
-from speeddata.recorder import Recorder
-from speeddata.serving import FixedChannel, Outlets, Port, ServedChannel
-from speeddata.sessions import SILENCE_NS, Session
+from speeddata.recording.recorder import Recorder
+from speeddata.relay.serving import FixedChannel, Outlets, Port, ServedChannel
+from speeddata.wire import interfaces, sockets
+from speeddata.wire.datagrams import Receiver, Sender
+from speeddata.wire.sessions import SILENCE_NS, Session
 
 RIG = schema.parse(RIG_TEXT)
 HERE = (LOOPBACK, 5000)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from speeddata.announcement import Announcement, encode
-from speeddata.sessions import (
+from speeddata.wire.announcement import Announcement, encode
+from speeddata.wire.sessions import (
     HOLD_ADDRESS_BYTES,
     HOLD_NS,
     SILENCE_NS,

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from speeddata import interfaces, sockets
 from speeddata.errors import HostError, UsageError
-from speeddata.interfaces import Interface
 from speeddata.names import Endpoint
+from speeddata.wire import interfaces, sockets
+from speeddata.wire.interfaces import Interface
 
 DEADLINE_S = 10
 LOOPBACK = "127.0.0.1"

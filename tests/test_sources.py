@@ -8,7 +8,8 @@ import fastavro
 import pytest
 from by_hand import BULK_TEXT, NOON, RIG_TEXT
 
-from speeddata import schema, sources
+from speeddata import sources
+from speeddata.avro import schema
 from speeddata.errors import DataError, HostError, UsageError
 from speeddata.interrupts import Stop
 from speeddata.sources import Wanted

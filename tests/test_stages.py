@@ -10,7 +10,7 @@ from by_hand import RIG_TEXT, rig
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speeddata import schema
+from speeddata.avro import schema
 from speeddata.batch import Batch
 from speeddata.stages import Tally, decodable, limited, told_apart
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speeddata import schema
+from speeddata.avro import schema
 from speeddata.batch import Batch
 from speeddata.errors import UsageError
-from speeddata.stamping import Stamper, ticks
+from speeddata.sending.stamping import Stamper, ticks
 
 FIELDS = {
     "time": {"name": "time", "type": "long", "unit": "ns"},

@@ -18,8 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speeddata import rows, schema, text, waveforms
+from speeddata import rows, text
+from speeddata.avro import schema
 from speeddata.batch import Batch
+from speeddata.sending import waveforms
 
 
 def schema_of(*fields: tuple[str, object], **attributes: object) -> schema.Schema:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from speeddata import waveforms
-from speeddata.schema import parse
+from speeddata.avro.schema import parse
+from speeddata.sending import waveforms
 
 
 def test_every_signal_of_the_schema_is_computed():

@@ -19,10 +19,10 @@ from speeddata.errors import HostError, PartlyDone, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from speeddata.avro.schema import Schema
     from speeddata.batch import Batch
     from speeddata.demonstration import Demonstration, Outcome
-    from speeddata.schema import Schema
-    from speeddata.serving import Status
+    from speeddata.relay.serving import Status
 
 _SECONDS = 5.0  # without a terminal and without -d
 _COLUMNS = 40
@@ -80,8 +80,8 @@ def _picture(demonstration: Demonstration, rate: float) -> None:
     """A table of the signals, their latest values and how they went, until asked to stop."""
     from rich.live import Live
 
-    from speeddata import codec
-    from speeddata.avrotypes import NUMBERS
+    from speeddata.avro import codec
+    from speeddata.avro.types import NUMBERS
     from speeddata.sparkline import Sparkline
 
     schema = demonstration.channel.schema
@@ -152,8 +152,8 @@ def _set(directory: Path, schema: Schema, begun_ns: int, told: Status) -> str:
     from speeddata.demonstration import NAME
     from speeddata.h5file import SetFile
     from speeddata.interrupts import Stop
-    from speeddata.reading import Reader
-    from speeddata.recording import parse_file_name
+    from speeddata.recording.catalogue import parse_file_name
+    from speeddata.recording.reading import Reader
 
     def batches() -> Iterator[Batch]:
         for recorded in Reader(directory / NAME, stop=Stop()):

@@ -11,13 +11,14 @@ from typing import Any
 
 import click
 
-from speeddata import finding, options, table
-from speeddata.announcement import Announcement
+from speeddata import options, table
+from speeddata.avro.schema import TICK_NS, Schema, parse
 from speeddata.errors import SpeedDataError
 from speeddata.names import printable
-from speeddata.schema import TICK_NS, Schema, parse
-from speeddata.sessions import Address
 from speeddata.timerange import iso_utc
+from speeddata.wire import finding
+from speeddata.wire.announcement import Announcement
+from speeddata.wire.sessions import Address
 
 log = logging.getLogger("speeddata")
 
@@ -76,7 +77,7 @@ def _told(said: Announcement, address: Address) -> dict[str, Any]:
 
 def _recorded(directory: str) -> list[dict[str, Any]]:
     """What is told of the channels in a recording."""
-    from speeddata.contents import contents
+    from speeddata.recording.contents import contents
 
     return [
         {

@@ -17,8 +17,8 @@ from speeddata.names import LISTEN_PORT, Endpoint, channel_name
 from speeddata.options import SchemaFile
 
 if TYPE_CHECKING:
-    from speeddata.relaying import FixedChannel
-    from speeddata.serving import Status
+    from speeddata.relay.relaying import FixedChannel
+    from speeddata.relay.serving import Status
 
 
 @click.command()
@@ -90,11 +90,11 @@ def command(
         speeddata relay example=26001,example.avsc --json
     """
     # The machinery is imported here, so that --help is quick.
-    from speeddata.channelfiles import Rotation
     from speeddata.interrupts import watch
-    from speeddata.recorder import Recorder
-    from speeddata.relaying import Relay
-    from speeddata.retention import Limits
+    from speeddata.recording.channelfiles import Rotation
+    from speeddata.recording.recorder import Recorder
+    from speeddata.recording.retention import Limits
+    from speeddata.relay.relaying import Relay
 
     fixed = _fixed_channels(channels, time_unit)
     if listen is None and not any(channel.listen for channel in fixed):
@@ -116,7 +116,7 @@ def command(
 
 def _fixed_channels(arguments: Sequence[str], time_unit: str | None) -> list[FixedChannel]:
     """Channels of the command line, completed by those of speeddata.toml."""
-    from speeddata.relaying import FixedChannel
+    from speeddata.relay.relaying import FixedChannel
 
     fixed: dict[str, FixedChannel] = {}
     for name, wanted in options.current_settings().channels().items():

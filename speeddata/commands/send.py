@@ -16,9 +16,9 @@ from speeddata.names import LISTEN_PORT, Endpoint, is_channel_name
 
 if TYPE_CHECKING:
     from speeddata.batch import Batch
-    from speeddata.feeds import Feed
     from speeddata.interrupts import Stop
-    from speeddata.pacing import ByAbscissa, ByRate
+    from speeddata.sending.feeds import Feed
+    from speeddata.sending.pacing import ByAbscissa, ByRate
 
 DEMO_HZ = 100.0
 UNPACED_HZ = 100_000.0  # a file read at full speed would be lost on the way: UDP waits for nobody
@@ -86,9 +86,10 @@ def command(
         speeddata send ./rig.avro --replay 2
         ./sensors.sh | speeddata send - -s host.avsc --stamp
     """
-    from speeddata import feeds, output, stages, stamping
+    from speeddata import output, stages
     from speeddata.interrupts import watch
-    from speeddata.sender import LATE_NS, SourceSender, on_time
+    from speeddata.sending import feeds, stamping
+    from speeddata.sending.sender import LATE_NS, SourceSender, on_time
 
     for option, pace_of in (("--rate", rate), ("--replay", replay)):
         if pace_of is not None and not math.isfinite(pace_of):
@@ -145,8 +146,8 @@ def _name(given: str | None, feed: Feed) -> str:
 
 
 def _pace(rate: float | None, replay: float | None, feed: Feed, demo: bool) -> ByRate | ByAbscissa:
-    from speeddata.pacing import ByAbscissa, ByRate
-    from speeddata.schema import TICK_NS
+    from speeddata.avro.schema import TICK_NS
+    from speeddata.sending.pacing import ByAbscissa, ByRate
 
     if replay is None:
         return ByRate(rate or (DEMO_HZ if demo else UNPACED_HZ))

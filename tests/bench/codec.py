@@ -16,7 +16,7 @@ from collections.abc import Callable
 import fastavro
 import numpy as np
 
-from speeddata import codec, schema
+from speeddata.avro import codec, schema
 from speeddata.batch import Batch
 
 COUNTS = (1, 20, 100, 1000)

@@ -16,9 +16,9 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from speeddata import interfaces
-from speeddata.datagrams import Receiver, Sender, group_sockets, listen
 from speeddata.names import Endpoint
+from speeddata.wire import interfaces
+from speeddata.wire.datagrams import Receiver, Sender, group_sockets, listen
 
 GROUP = "239.255.77.9"
 BATCH = 512  # datums a call of `Sender.send`

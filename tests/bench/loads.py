@@ -21,11 +21,11 @@ from itertools import cycle
 
 import payloads
 
+from speeddata.avro.schema import parse
 from speeddata.batch import Batch
-from speeddata.datagrams import Sender
 from speeddata.names import Endpoint
-from speeddata.schema import parse
-from speeddata.sender import SourceSender
+from speeddata.sending.sender import SourceSender
+from speeddata.wire.datagrams import Sender
 
 TRAIN_PERIOD_S = 0.001  # as `speeddata send` does
 EVEN_PERIOD_S = 50e-6  # hardly a sleep: about the finest that a process can

@@ -19,10 +19,10 @@ import time
 import numpy as np
 import payloads
 
-from speeddata import linux_datagrams as linux
-from speeddata.interfaces import receiving
 from speeddata.names import Endpoint
-from speeddata.sockets import listen
+from speeddata.wire import linux_datagrams as linux
+from speeddata.wire.interfaces import receiving
+from speeddata.wire.sockets import listen
 
 SLOTS = 256
 GATHER_S = 0.002  # a wake-up for each few datums would take the CPU from what is measured

@@ -8,9 +8,9 @@ from __future__ import annotations
 import socket
 import sys
 
-from speeddata.interfaces import receiving
 from speeddata.names import Endpoint
-from speeddata.sockets import group_sockets, listen
+from speeddata.wire.interfaces import receiving
+from speeddata.wire.sockets import group_sockets, listen
 
 _IDLE = b"\0" * 8 + (50_000).to_bytes(8, "little")  # struct timeval: recv gives up after 50 ms
 

@@ -92,9 +92,7 @@ def systems(private: bool) -> dict[str, Callable[[Path, int], System]]:
     if lcm_logger() is None:
         print("lcm-logger is left out: the package `lcm` of PyPI is not installed")
     elif not private:
-        print(
-            "lcm-logger is left out: only root gets the network of its own that keeps its group on this machine"
-        )
+        print("lcm-logger is left out: only in a network of its own (root) is its group sure to stay here")
     else:
         makers[LCM] = LcmLogger
     if forcing_allowed():
@@ -115,7 +113,7 @@ def measure(make: Callable[[Path, int], System], size: int, load: Load, effort: 
 def idle(
     effort: Effort, *, channels: int = 10, rate_hz: int = 1000, size: int = 64
 ) -> tuple[list[float], int]:
-    """Percent of a core that the relay takes for some slow, announced channels, by repetition; its memory, bytes."""
+    """Percent of a core that the relay takes for some slow channels, each time, sorted; its memory, bytes."""
     with tempfile.TemporaryDirectory(prefix="speeddata-bench-") as directory:
         relay = Relay(Path(directory), size, announced=True)
         children = [relay.child]

@@ -148,7 +148,7 @@ class Bench:
                 high = middle
         result.best = low
         if low is not None:
-            costs = [self.trial(low.asked_hz, seconds) for _ in range(repeats)]
+            costs = [self.trial(min(low.asked_hz, low.offered_hz), seconds) for _ in range(repeats)]
             result.per_cpu_s = statistics.median(
                 each.sent * (1 - each.lost) / each.cpu_s for each in costs if each.cpu_s
             )

@@ -1,0 +1,1 @@
+"""Avro in bytes and columns: schemas, datums, containers. Specification 1.12."""

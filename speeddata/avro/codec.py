@@ -1,0 +1,268 @@
+"""A batch at a time: which datums are ones, where each begins, datums to columns and back.
+
+`Heads` prove what NumPy can prove of many datums together; what they leave open, and batches too small to pay
+for an array operation, the `skipper` decides one by one. Both say the same of every datum.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speeddata.avro.columns import Column, Read, column_of, reader
+from speeddata.avro.datum import decode
+from speeddata.avro.heads import PADDING, Heads, NoneLeftError
+from speeddata.avro.layout import Move, merged, mover
+from speeddata.avro.packing import encode
+from speeddata.avro.schema import Schema
+from speeddata.avro.skipper import has_empty_items, skipper
+from speeddata.avro.types import Signal
+from speeddata.batch import Batch
+from speeddata.errors import DataError
+
+__all__ = ["Column", "abscissa", "columns", "encode", "offsets", "valid"]
+
+Offsets = NDArray[np.int64]
+
+FEW = 100  # datums: below this the skipper is cheaper than NumPy
+RUN = 256  # datums: runs of equal size that are this long on average are looked at one after the other
+
+RUN_BEGINS = 8  # datums of equal size in a row
+FIRST_GUESS = 256  # datums: how long a run is guessed to be at first
+
+
+def valid(schema: Schema, data: bytes, offsets: Offsets) -> NDArray[np.bool_] | None:
+    """Which datums decode to exactly their length, shape (count,); None, at no cost, where all do.
+
+    Args:
+        data: holds the datums.
+        offsets: int64, shape (count + 1,): datum i is data[offsets[i]:offsets[i + 1]].
+
+    Raises:
+        ValueError: *offsets* go beyond *data*.
+    """
+    count = len(offsets) - 1
+    if not 0 <= offsets[0] <= offsets[-1] <= len(data):
+        raise ValueError("offsets beyond the data")
+    if count < FEW or has_empty_items(schema.record):
+        return _one_by_one(schema, data, offsets, range(count))
+    proven = np.zeros(count, np.bool_)
+    for first, heads in _runs(data + PADDING, offsets, strict=True):
+        proven[first + _proven(schema, heads)] = True
+    if proven.all():
+        return None
+    return _one_by_one(schema, data, offsets, np.flatnonzero(~proven).tolist())
+
+
+def offsets(batch: Batch) -> Offsets:
+    """Where each datum of *batch* begins and the last one ends, int64, shape (count + 1,); kept in the batch.
+
+    Raises:
+        DataError: what the batch holds is not *count* datums, end to end.
+    """
+    if batch.offsets is None:
+        try:
+            batch.offsets = _found(batch.schema, batch.data, batch.count)
+        except ValueError as exc:
+            raise DataError(f"a block of {batch.count} datums is damaged: {exc}") from exc
+    return batch.offsets
+
+
+def columns(batch: Batch, names: Iterable[str] | None = None) -> dict[str, Column]:
+    """The signals of *batch*, all or those in *names*, in the schema's order.
+
+    Offsets that the batch already has are taken to be right.
+
+    Raises:
+        DataError: the batch is damaged.
+        KeyError: the schema has no signal of that name.
+    """
+    signals = batch.schema.signals
+    wanted = None if names is None else frozenset(names)
+    if wanted is not None and (unknown := wanted.difference(signal.name for signal in signals)):
+        raise KeyError(min(unknown))
+    chosen = [signal for signal in signals if wanted is None or signal.name in wanted]
+    starts = offsets(batch)
+    if not 0 <= starts[0] <= starts[-1] <= len(batch.data):
+        raise DataError("the offsets of a batch go beyond its data")
+    if batch.count < 1:
+        return {signal.name: column_of(signal, []) for signal in chosen}
+    steps = _plan(batch.schema, wanted)
+    try:
+        parts = [_read(steps, heads) for _, heads in _runs(batch.data + PADDING, starts, strict=False)]
+    except ValueError:  # an array of several blocks, or the offsets are wrong
+        return _columns_one_by_one(batch, chosen)
+    if len(parts) == 1:
+        return parts[0]
+    return {signal.name: _end_to_end([part[signal.name] for part in parts]) for signal in chosen}
+
+
+def abscissa(batch: Batch) -> NDArray[Any]:
+    """The abscissa of each datum: int64, or float64 where it is a floating-point number; shape (count,).
+
+    Its unit is the schema's `time_unit`. Where it is null: the least int64, or NaN.
+
+    Raises:
+        DataError: the abscissa is not a number, or the batch is damaged.
+    """
+    signal = batch.schema.abscissa
+    if signal.dtype is None or signal.dtype == "?":
+        raise DataError(f"the abscissa {signal.name} is of type {signal.kind}, not a number")
+    column = columns(batch, [signal.name])[signal.name]
+    values = column.values.astype("<f8" if column.values.dtype.kind == "f" else "<i8", copy=False)
+    if column.valid is not None and values.dtype.kind == "i":
+        values[~column.valid] = np.iinfo(np.int64).min
+    return values
+
+
+def _one_by_one(
+    schema: Schema, data: bytes, offsets: Offsets, rows: Sequence[int]
+) -> NDArray[np.bool_] | None:
+    """What `valid` says, where only *rows* are in doubt."""
+    skip = skipper(schema)
+    bounds = offsets.tolist()
+    bad = []
+    for row in rows:
+        end = bounds[row + 1]
+        try:
+            if skip(data, bounds[row], end) != end:
+                bad.append(row)
+        except ValueError:
+            bad.append(row)
+    if not bad:
+        return None
+    good = np.ones(len(offsets) - 1, np.bool_)
+    good[bad] = False
+    return good
+
+
+def _runs(padded: bytes, offsets: Offsets, *, strict: bool) -> Iterator[tuple[int, Heads]]:
+    """Heads on all datums, and the number of the first: more than one where sizes change seldom."""
+    sizes = np.diff(offsets)
+    changes = np.flatnonzero(sizes[1:] != sizes[:-1]) + 1
+    if (len(changes) + 1) * RUN > len(sizes) and len(changes):
+        yield 0, Heads(padded, offsets[:-1], offsets[1:], strict=strict)
+        return
+    bounds = [0, *changes.tolist(), len(sizes)]
+    for first, last in itertools.pairwise(bounds):
+        starts, ends = offsets[first:last], offsets[first + 1 : last + 1]
+        yield first, Heads(padded, starts, ends, strict=strict, even=int(sizes[first]))
+
+
+def _proven(schema: Schema, heads: Heads) -> Offsets:
+    """Which of the datums that *heads* are on decode to exactly their length, for certain."""
+    count = heads.count
+    try:
+        _mover(schema)(heads)
+        heads.finish()
+    except NoneLeftError:
+        return np.empty(0, np.int64)
+    return np.arange(count) if heads.index is None else heads.index
+
+
+def _found(schema: Schema, data: bytes, count: int) -> Offsets:
+    """The boundaries of *count* datums that fill *data*.
+
+    A few datums of equal size in a row are taken for the beginning of a run: the datums that it would have
+    are proven together, and as many as hold, from its first on, are found.
+    """
+    if count < 0 or count * schema.min_size > len(data):
+        raise ValueError("more datums than bytes")
+    skip = skipper(schema)
+    padded = data + PADDING
+    guessing = not has_empty_items(schema.record)
+    pieces: list[Offsets] = []
+    ends = [0]
+    done = pos = size = same = 0
+    end = len(data)
+    needed, longest = RUN_BEGINS, FIRST_GUESS
+    while done < count:
+        stop = skip(data, pos, end)
+        same = same + 1 if stop - pos == size else 1
+        size = stop - pos
+        pos = stop
+        ends.append(pos)
+        done += 1
+        run = min(count - done, (end - pos) // size)
+        if same < needed or run < FEW or not guessing:
+            continue
+        if end - pos != (count - done) * size:  # a whole block of one size is so common
+            run = min(run, longest)
+        starts = np.arange(pos, pos + (run + 1) * size, size)
+        held = _leading(_proven(schema, Heads(padded, starts[:-1], starts[1:], strict=True, even=size)))
+        pieces += [np.array(ends, np.int64), starts[1 : held + 1]]
+        ends = []
+        done, pos = done + held, pos + held * size
+        if held == run:
+            longest *= 4
+        else:
+            same = 0
+            # A guess that proves little costs more than it saves: ask for better signs before the next one.
+            needed, longest = (2 * needed if held < FEW else RUN_BEGINS), FIRST_GUESS
+    if pos != end:
+        raise ValueError(f"{end - pos} bytes are left over")
+    return np.concatenate([*pieces, np.array(ends, np.int64)])
+
+
+def _leading(rows: Offsets) -> int:
+    """How many of *rows*, which ascend, are 0, 1, 2 and so on."""
+    breaks = np.flatnonzero(rows != np.arange(len(rows)))
+    return int(breaks[0]) if len(breaks) else len(rows)
+
+
+_Step = tuple[str, Read] | Move
+
+
+@lru_cache(maxsize=512)
+def _mover(schema: Schema) -> Move:
+    return mover(schema.record)
+
+
+@lru_cache(maxsize=512)
+def _plan(schema: Schema, wanted: frozenset[str] | None) -> list[_Step]:
+    """What to do to read *wanted*: columns to read by name, and moves past what lies between."""
+    steps: list[_Step] = []
+    between: list[Signal] = []
+    for signal in schema.signals:
+        if wanted is not None and signal.name not in wanted:
+            between.append(signal)
+            continue
+        if between:
+            steps.append(merged(each.node for each in between))
+            between = []
+        steps.append((signal.name, reader(signal)))
+    return steps
+
+
+def _read(steps: list[_Step], heads: Heads) -> dict[str, Column]:
+    found = {}
+    for step in steps:
+        if isinstance(step, tuple):
+            name, read = step
+            found[name] = read(heads)
+        else:
+            step(heads)
+    return found
+
+
+def _end_to_end(parts: list[Column]) -> Column:
+    values = [part.values for part in parts]
+    if len({part.shape[1:] for part in values}) > 1:  # of arrays, some with the promised length and some not
+        values = [np.fromiter(part.tolist(), object, len(part)) for part in values]
+    valid = [part.valid for part in parts if part.valid is not None]
+    return Column(np.concatenate(values), np.concatenate(valid) if valid else None)
+
+
+def _columns_one_by_one(batch: Batch, signals: list[Signal]) -> dict[str, Column]:
+    bounds = offsets(batch).tolist()
+    try:
+        cuts = itertools.pairwise(bounds)
+        datums = [decode(batch.schema, batch.data, start, end) for start, end in cuts]
+    except Exception as exc:  # fastavro has no error of its own: EOFError, IndexError, ValueError...
+        raise DataError("a datum is damaged") from exc
+    return {signal.name: column_of(signal, [datum[signal.name] for datum in datums]) for signal in signals}

@@ -1,0 +1,1 @@
+"""Recordings on disk, written and read: section 5 of the formats."""

@@ -1,0 +1,137 @@
+"""Arrivals gathered into a block, and its datums sifted: do they decode to exactly their length?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speeddata.avro import codec
+from speeddata.avro.schema import Schema
+from speeddata.avro.skipper import skipper
+
+BLOCK_BYTES = 64 << 10
+_PART_WEIGHT = 300  # bytes of memory that a part takes beside its data and offsets, roughly
+
+Offsets: TypeAlias = NDArray[np.int64]
+Address: TypeAlias = tuple[str, int]
+
+
+class Part(NamedTuple):
+    """Datums that arrived together from one address; `data` has no byte that is not theirs."""
+
+    data: bytes
+    offsets: Offsets
+    address: Address
+    now_ns: int
+
+
+class OpenBlock:
+    """Datums on their way into one container block.
+
+    Args:
+        begun_ns: when its first datum came, by the monotonic clock that `take` is told.
+        time_ns: the same moment, UTC.
+
+    Attributes:
+        count: datums in it.
+        size: their bytes, at most `BLOCK_BYTES`.
+    """
+
+    __slots__ = ("_parts", "begun_ns", "count", "size", "time_ns")
+
+    def __init__(self, begun_ns: int, time_ns: int) -> None:
+        self.begun_ns, self.time_ns = begun_ns, time_ns
+        self.count = self.size = 0
+        self._parts: list[Part] = []
+
+    @property
+    def is_full(self) -> bool:
+        return self.size >= BLOCK_BYTES
+
+    @property
+    def weight(self) -> int:
+        """Bytes of memory that it takes, roughly."""
+        return self.size + 8 * self.count + _PART_WEIGHT * len(self._parts)
+
+    def take(self, data: bytes, offsets: Offsets, first: int, address: Address, now_ns: int) -> int:
+        """Take datums from number *first* on, as many as there is room for.
+
+        Args:
+            data: datums end to end.
+            offsets: where each begins and the last ends: int64, shape (count + 1,).
+            first: number of the first one not taken yet.
+            address: where they came from.
+            now_ns: monotonic.
+
+        Returns:
+            The number of the first datum not taken; `len(offsets) - 1` when all were.
+        """
+        last, begin, end = len(offsets) - 1, int(offsets[first]), int(offsets[-1])
+        room = BLOCK_BYTES - self.size
+        if end - begin > room:
+            last = int(np.searchsorted(offsets, begin + room, side="right")) - 1
+            if last <= first:
+                return first
+            end = int(offsets[last])
+        if end - begin != len(data):
+            data = data[begin:end]
+        if last - first != len(offsets) - 1:
+            offsets = offsets[first : last + 1]
+        self._parts.append(Part(data, offsets, address, now_ns))
+        self.size += end - begin
+        self.count += last - first
+        return last
+
+    def joined(self) -> tuple[bytes, Offsets]:
+        """All datums end to end; where each begins and the last ends: int64, shape (count + 1,), from 0."""
+        if len(self._parts) == 1:
+            data, offsets = self._parts[0][:2]
+            return data, offsets - offsets[0] if offsets[0] else offsets
+        joined = np.zeros(self.count + 1, np.int64)
+        at = size = 0
+        for data, offsets, *_ in self._parts:
+            np.subtract(offsets, offsets[0] - size, out=joined[at : at + len(offsets)])
+            at += len(offsets) - 1
+            size += len(data)
+        return b"".join([part.data for part in self._parts]), joined
+
+    def origin(self, number: int) -> tuple[str, int]:
+        """Where datum *number* came from, as `ADDR:PORT`, and when, in nanoseconds UTC."""
+        for part in self._parts:
+            number -= len(part.offsets) - 1
+            if number < 0:
+                host, port = part.address[:2]
+                source = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+                return source, self.time_ns + part.now_ns - self.begun_ns
+        raise IndexError("no such datum in this block")
+
+
+def sift(schema: Schema, data: bytes, offsets: Offsets) -> tuple[bytes, Offsets, list[int]]:
+    """Take out what is no datum of *schema*.
+
+    Args:
+        schema: the writer's.
+        data: datums end to end.
+        offsets: where each begins and the last ends: int64, shape (count + 1,), from 0 on.
+
+    Returns:
+        The good ones as data and offsets (the same objects where all are good); the numbers of the bad ones.
+    """
+    good = codec.valid(schema, data, offsets)
+    if good is None:
+        return data, offsets, []
+    edges = np.flatnonzero(np.diff(good, prepend=False, append=False))
+    runs = offsets[edges].reshape(-1, 2).tolist()
+    kept = np.concatenate(([0], np.cumsum(np.diff(offsets)[good])))
+    return b"".join([data[begin:end] for begin, end in runs]), kept, np.flatnonzero(~good).tolist()
+
+
+def reason(schema: Schema, data: bytes, begin: int, end: int) -> str:
+    """Why `data[begin:end]` is no datum of *schema*, in a few words."""
+    try:
+        stop = skipper(schema)(data, begin, end)
+    except ValueError as exc:
+        return str(exc)
+    return f"{end - stop} bytes too many" if stop < end else "not a datum of the schema"

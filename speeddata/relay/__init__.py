@@ -1,0 +1,1 @@
+"""The relay: channels in, recorded and served again."""

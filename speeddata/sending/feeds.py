@@ -1,0 +1,112 @@
+"""What `send` sends: a container, JSON Lines, CSV or the demo's waveforms, as batches cut into datums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from speeddata import rows
+from speeddata.avro import codec
+from speeddata.avro.container import MAGIC
+from speeddata.avro.schema import Schema
+from speeddata.avro.schema import parse as parse_schema
+from speeddata.batch import Batch
+from speeddata.errors import PartlyDone, UsageError
+from speeddata.interrupts import Stop
+from speeddata.sending import waveforms
+from speeddata.stages import Tally, told_apart
+from speeddata.streams import ContainerStream, file_pieces
+
+_SUFFIXES = {".avro": "avro", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv"}
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Batches of one channel on their way out.
+
+    Attributes:
+        schema: of every datum.
+        name: what the input calls the channel, or "".
+        batches: with known boundaries; ends with the input, or when asked to stop, or raises PartlyDone when
+            a part of the input had to be left out.
+    """
+
+    schema: Schema
+    name: str
+    batches: Iterator[Batch]
+
+
+def demo(rate_hz: float, start_ns: int) -> Feed:
+    """Waveforms without end, computed a tenth of a second at a time."""
+    schema = parse_schema(waveforms.SCHEMA_TEXT)
+    step = min(10_000, max(1, round(rate_hz / 10)))
+
+    def batches() -> Iterator[Batch]:
+        first = 0
+        while True:
+            yield codec.encode(schema, waveforms.columns(first, step, start_ns=start_ns, rate_hz=rate_hz))
+            first += step
+
+    return Feed(schema, "demo", batches())
+
+
+def read(
+    path: str,
+    stop: Stop,
+    *,
+    form: str | None = None,
+    schema: Schema | None = None,
+    time_unit: str | None = None,
+    stamp: Callable[[], int | float] | None = None,
+) -> Feed:
+    """Open a file, or standard input when *path* is `-`.
+
+    Args:
+        form: "avro", "json" or "csv"; None: told from the suffix, else from the first bytes.
+        schema: of lines of text; a container has its own.
+        stamp: gives the abscissa of lines of text, which then need not have one.
+
+    Raises:
+        UsageError: text without a schema.
+        HostError: it cannot be read.
+        DataError: it is not what it claims to be.
+    """
+    where = "standard input" if path == "-" else path
+    pieces = file_pieces(path, stop)
+    first = next(pieces, b"")
+    form = form or _SUFFIXES.get(Path(path).suffix.lower()) or _form_of(first)
+    if form == "avro":
+        stream = ContainerStream(chain([first], pieces), where=where, time_unit=time_unit, stop=stop)
+        return Feed(stream.schema, stream.channel, _bounded(stream, where))
+    if schema is None:
+        raise UsageError(
+            f"{form} has no schema of its own", where=where, mend="give one with --schema FILE.avsc"
+        )
+    reader = (rows.JsonRows if form == "json" else rows.CsvRows)(schema, where=where, stamp=stamp)
+    return Feed(schema, "", _lines(reader, chain([first], pieces)))
+
+
+def _lines(reader: rows.Rows, pieces: Iterable[bytes]) -> Iterator[Batch]:
+    for piece in pieces:
+        yield from reader.feed(piece)
+    yield from reader.finish()
+
+
+def _bounded(stream: ContainerStream, where: str) -> Iterator[Batch]:
+    tally = Tally()
+    yield from told_apart(stream, tally)
+    shortfalls = []
+    if stream.damaged_bytes:
+        shortfalls.append(f"{stream.damaged_bytes} damaged bytes skipped")
+    if tally.undecodable:
+        shortfalls.append(f"{tally.undecodable} datums are not what the schema says")
+    if shortfalls:
+        raise PartlyDone(", ".join(shortfalls), where=where)
+
+
+def _form_of(first: bytes) -> str:
+    if first.startswith(MAGIC):
+        return "avro"
+    return "json" if first.lstrip()[:1] == b"{" else "csv"

@@ -1,0 +1,1 @@
+"""Datagrams, and who speaks in them: sockets, announcements, sessions, discovery."""

@@ -1,0 +1,263 @@
+"""A channel as it arrives: received in a thread of its own, handed on in order.
+
+The thread does nothing but receive, so that a slow consumer costs datums only when the `Spool` between them
+is full; those are counted, never lost in silence.
+"""
+
+from __future__ import annotations
+
+import select
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self
+
+from speeddata.avro import codec
+from speeddata.avro.schema import Schema
+from speeddata.avro.schema import parse as parse_schema
+from speeddata.batch import Batch
+from speeddata.errors import DataError, SpeedDataError, UsageError
+from speeddata.interrupts import Stop
+from speeddata.names import Endpoint
+from speeddata.spool import Spool
+from speeddata.wire import interfaces, sockets
+from speeddata.wire.announcement import END, MAGIC, ROLE_RELAY, ROLE_SOURCE, Announcement
+from speeddata.wire.datagrams import Receiver
+from speeddata.wire.discovery import Discovery
+from speeddata.wire.finding import Found, by_endpoint, by_name
+from speeddata.wire.sessions import SILENCE_NS, Address, Event, Roster, split
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from speeddata.wire.interfaces import Interface
+
+_GATHER_S = 0.001
+_LOOK_UP_MS = 500  # while nothing arrives
+_SPOOL_BYTES = 64 << 20
+_BATCH_BYTES = 500  # what a batch costs beside its datums
+
+
+class LiveChannel:
+    """Datums of one channel as they arrive; iterating yields batches until asked to stop.
+
+    Args:
+        source: a channel's name, an endpoint, or what `finding` found.
+        stop: ends the reception; what has arrived is still handed out.
+        schema: of the datums, where nobody announces it; then *source* is an endpoint.
+        on: interfaces by name or address; empty for loopback and every multicast interface.
+        decimated: of a name, the thin group.
+
+    Attributes:
+        dropped: datums given up since the consumer was too slow.
+        dropped_kernel: datagrams, or trains of them, that the kernel gave up for the same reason.
+    """
+
+    def __init__(
+        self,
+        source: str | Endpoint | Found,
+        stop: Stop,
+        *,
+        schema: Schema | None = None,
+        on: Sequence[str] = (),
+        decimated: bool = False,
+        time_unit: str | None = None,
+    ) -> None:
+        self._on: list[Interface] = interfaces.receiving(on)
+        self._asking = interfaces.sending(on)
+        self._stop, self._quit = stop, Stop()
+        self._time_unit, self._decimated = time_unit, decimated
+        self._spool: Spool[Batch] = Spool(_SPOOL_BYTES)
+        self._failure: SpeedDataError | None = None
+        self._roster = Roster()
+        self._schemas: dict[Address, Schema] = {}
+        self._stack = ExitStack()
+        self._discovery: Discovery | None = None
+        self._found: Found | None = None
+        self._heard_ns = time.monotonic_ns()
+        self.dropped = self.dropped_kernel = 0
+        self.schema = schema
+        self._former: Schema | None = None  # what was still on its way when the schema changed is of this one
+        self.channel = source if isinstance(source, str) else ""
+        self._endpoint = source if isinstance(source, Endpoint) else None
+        if isinstance(source, Found):
+            self._take(source)
+        self._thread = threading.Thread(target=self._receive, name="live", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Find the channel and begin to receive.
+
+        Raises:
+            PeerError, UsageError: as `by_name`.
+            HostError: the endpoint cannot be listened on.
+        """
+        by_group = self._endpoint is not None and self._endpoint.is_group and self.schema is None
+        if self._endpoint is None or by_group or self._found is not None:
+            self._discovery = self._stack.enter_context(Discovery(self._on, self._asking, stop=self._stop))
+            if not self._find(self._discovery):
+                self._spool.close()
+                return self
+        assert self._endpoint is not None
+        self._receiver = Receiver(sockets.listen(self._endpoint, interfaces=self._on))
+        self._stack.callback(self._receiver.close)
+        if self._found is not None:
+            self._receiver.connect(self._found.address)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._quit.ask()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._stack.close()
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield from self._spool
+        if self._failure is not None:
+            raise self._failure
+
+    def _find(self, discovery: Discovery) -> bool:
+        """Find what is not found yet; False when asked to stop meanwhile."""
+        if self._found is not None:
+            return True
+        if self._endpoint is None:
+            found = by_name(discovery, self.channel, self._stop, decimated=self._decimated)
+        else:
+            found = by_endpoint(discovery, self._endpoint, self._stop)
+        if found is not None:
+            self._take(found)
+        return found is not None
+
+    def _take(self, found: Found) -> None:
+        self._found, self._endpoint = found, found.endpoint
+        self.channel = found.announcement.channel
+        where = f"announced by {found.address[0]}:{found.address[1]}"
+        self.schema = parse_schema(found.schema_text, where=where, time_unit=self._time_unit)
+
+    def _receive(self) -> None:
+        """The thread: everything that arrives goes into the spool, until the end."""
+        try:
+            self._receive_until_the_end()
+        except SpeedDataError as exc:
+            self._failure = exc
+        finally:
+            self._spool.close()
+
+    def _receive_until_the_end(self) -> None:
+        poll = select.poll()
+        for fd in (self._stop.fd, self._quit.fd, self._receiver.fileno()):
+            poll.register(fd, select.POLLIN)
+        if self._discovery is not None:
+            poll.register(self._discovery.fileno(), select.POLLIN)
+        while not (self._stop.asked or self._quit.asked):
+            ready = poll.poll(_LOOK_UP_MS)
+            self._listen()
+            if any(fd == self._receiver.fileno() for fd, _ in ready):
+                self._drain()
+                # A wake-up for each datum would cost more than the work: the next ones gather meanwhile.
+                self._quit.wait(_GATHER_S)
+            self._roster.expire(time.monotonic_ns())
+        self._drain()
+        self.dropped_kernel = self._receiver.drops()
+
+    def _listen(self) -> None:
+        if self._discovery is not None:
+            for said, address in self._discovery.receive():
+                self._heard(said, address)
+
+    def _drain(self) -> None:
+        while arrivals := self._receiver.receive():
+            self._listen()  # a relay says that the schema is new before the first datum that needs it
+            now_ns = time.monotonic_ns()
+            for address, data, offsets in arrivals:
+                if self._found is not None:
+                    self._heard_ns = now_ns
+                if MAGIC in data and self._found is None:
+                    self._arrived_with_announcements(address, data, offsets, now_ns)
+                else:
+                    self._arrived(address, data, offsets, now_ns)
+            if not self._receiver.more:
+                break
+        self._former = None
+
+    def _arrived(self, address: Address, data: bytes, offsets: NDArray[np.int64], now_ns: int) -> None:
+        schema = self.schema or self._schemas.get(address)
+        if schema is None:
+            self._roster.hold(address, data, offsets, now_ns)
+            return
+        batch = Batch(schema, data, len(offsets) - 1, offsets)
+        if self._former is not None and (before := _not_yet(batch)):
+            old = batch.part(0, before)
+            self._hand_on(Batch(self._former, old.data, old.count, old.offsets))
+            batch = batch.part(before, batch.count)
+        if batch.count:
+            self._hand_on(batch)
+
+    def _hand_on(self, batch: Batch) -> None:
+        assert batch.offsets is not None
+        if not self._spool.put(batch, len(batch.data) + batch.offsets.nbytes + _BATCH_BYTES):
+            self.dropped += batch.count
+
+    def _arrived_with_announcements(
+        self, address: Address, data: bytes, offsets: NDArray[np.int64], now_ns: int
+    ) -> None:
+        for piece in split(data, offsets):
+            if isinstance(piece, Announcement):
+                self._introduced(piece, address, now_ns)
+            else:
+                self._arrived(address, *piece, now_ns)
+
+    def _introduced(self, said: Announcement, address: Address, now_ns: int) -> None:
+        """A source that sends straight to us says who it is."""
+        if said.role != ROLE_SOURCE:
+            return
+        if self.channel and said.channel.lower() != self.channel.lower():
+            both = f"{self.channel} and {said.channel}"
+            raise UsageError(
+                f"two channels arrive: {both}",
+                where=str(self._endpoint),
+                mend="use a relay to tell them apart",
+            )
+        event, _ = self._roster.announce(said, address, now_ns)
+        if event is Event.BEGUN:
+            self.channel = said.channel
+            if self.schema is None:
+                where = f"announced by {address[0]}:{address[1]}"
+                self._schemas[address] = parse_schema(
+                    said.schema_text, where=where, time_unit=self._time_unit
+                )
+            for held in self._roster.release(address):
+                self._arrived(address, held.data, held.offsets, now_ns)
+
+    def _heard(self, said: Announcement, address: Address) -> None:
+        """Another word about our channel: its schema may be new, or its relay."""
+        assert self._found is not None
+        if said.role not in (ROLE_RELAY, ROLE_SOURCE) or said.channel.lower() != self.channel.lower():
+            return
+        now_ns = time.monotonic_ns()
+        thin = self._found.endpoint == self._found.announcement.endpoint("decimated")
+        endpoint = said.endpoint("decimated" if thin else "full")
+        if address != self._found.address:
+            gone = self._found.announcement.fields.get("state") == END or now_ns - self._heard_ns > SILENCE_NS
+            if not gone or endpoint != self._found.endpoint:
+                return
+            self._receiver.connect(address)
+        self._heard_ns = now_ns
+        known = self._found.schema_text
+        self._found = Found(said, address, self._found.endpoint)
+        if self._found.schema_text != known:
+            former = self.schema
+            try:
+                self._take(self._found)
+            except DataError:
+                return  # the relay would not have served it; its datums are told as undecodable
+            self._former = former
+
+
+def _not_yet(batch: Batch) -> int:
+    """How many datums were sent before the schema changed: up to the last that is none of the new one."""
+    assert batch.offsets is not None
+    valid = codec.valid(batch.schema, batch.data, batch.offsets)
+    return 0 if valid is None else int((~valid).nonzero()[0][-1]) + 1

@@ -394,3 +394,8 @@ def test_the_broken_pipe_of_another_file_is_not_taken_for_stdouts(probe, capfd):
     probe(refuse(BrokenPipeError(32, "Broken pipe")))
     assert cli.main(["probe"]) == 1
     assert capfd.readouterr().err == "speeddata: Broken pipe\n"
+
+
+def test_the_installed_script_is_the_program(script_runner):
+    result = script_runner.run(["speeddata", "--version"])
+    assert (result.returncode, result.stdout) == (0, f"speeddata {__version__}\n")

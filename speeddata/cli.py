@@ -125,7 +125,7 @@ def _in_one_line(exc: click.ClickException) -> SpeedDataError:
 def _origin(param: click.Parameter, ctx: click.Context | None) -> str:
     """Where the value of *param* came from: `--factor`, `SPEEDDATA_FACTOR`, `SOURCE`."""
     if not isinstance(param, click.Option):
-        return param.human_readable_name
+        return param.human_readable_name.strip("[]")
     source = ctx.get_parameter_source(param.name) if ctx is not None and param.name else None
     if source is click.core.ParameterSource.ENVIRONMENT:
         return options.variable(param)

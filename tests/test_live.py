@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import threading
 
 import pytest
-from by_hand import BULK_TEXT, LOOPBACK, RIG_TEXT, Source, bulk, rig
+from by_hand import BULK_TEXT, DISCOVERY, LOOPBACK, RIG_TEXT, Source, announcement, bulk, rig
 
 from speeddata.avro import schema
 from speeddata.errors import DataError, HostError, UsageError
 from speeddata.interrupts import Stop
 from speeddata.names import Endpoint
+from speeddata.wire.announcement import parse
+from speeddata.wire.finding import Found
 from speeddata.wire.live import LiveChannel
 
 
@@ -95,6 +98,29 @@ def test_a_new_session_with_a_new_schema_is_handed_out_under_it(source, free_por
                 break
         found = {name: b"".join(b.data for b in batches if b.schema.name == name) for name in ("rig", "bulk")}
         assert found == {"rig": b"".join(rig(range(3))), "bulk": b"".join(bulk(range(2), 5))}
+
+
+def test_datums_around_a_change_of_schema_are_each_handed_out_under_their_own(free_port, channel_name):
+    full = ("239.1.1.1", free_port())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as relay:
+        relay.bind((LOOPBACK, 0))
+        relay.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(LOOPBACK))
+        said = {"channel": channel_name, "session": "x", "role": "relay", "full": f"{full[0]}:{full[1]}"}
+        texts = (RIG_TEXT, BULK_TEXT)
+
+        found = Found(parse(announcement(RIG_TEXT, **said)), relay.getsockname(), Endpoint(*full))
+        stop = Stop()
+        with stop.after(20), LiveChannel(found, stop, on=[LOOPBACK]) as live:
+            batches = iter(live)
+            for number in range(30):
+                datums = [rig([number]), bulk([number], 5)]
+                before, after = number % 2, (number + 1) % 2
+                relay.sendto(datums[before][0], full)  # on its way still when the schema changes
+                relay.sendto(announcement(texts[after], **said), DISCOVERY)
+                relay.sendto(datums[after][0], full)
+                got = [next(batches), next(batches)]
+                assert [batch.data for batch in got] == [datums[before][0], datums[after][0]]
+                assert [batch.schema.text for batch in got] == [texts[before], texts[after]]
 
 
 def test_leaving_it_ends_the_reception_also_while_nothing_is_taken(source, free_port):

@@ -205,7 +205,7 @@ def test_its_announcement_says_all_that_a_receiver_needs(served):
         "lost_kernel": "0",
         "lost_disk": "0",
         "rejected": "0",
-        "rate_hz": "0",
+        "rate_hz": "0.0",
         "state": "end",
     }
 

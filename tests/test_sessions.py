@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -67,7 +69,8 @@ def test_a_new_session_from_the_same_address_takes_over_at_once():
     roster = Roster()
     _, old = roster.announce(said(session="one"), HERE, 0)
     event, new = roster.announce(said(session="two"), HERE, 1)
-    assert event is Event.BEGUN and old.ended
+    assert event is Event.BEGUN
+    assert old.ended
     assert roster.speaking(HERE) is new
 
 
@@ -138,7 +141,7 @@ def test_an_announcement_is_found_wherever_it_stands_in_a_train(place):
             found.append(hello)
         else:
             data, bounds = piece
-            found += [data[s:e] for s, e in zip(bounds, bounds[1:], strict=False)]
+            found += [data[s:e] for s, e in itertools.pairwise(bounds)]
     assert found == datagrams
 
 

@@ -29,8 +29,11 @@ def test_times_stay_exact_after_a_day_at_a_megahertz():
 
 def test_the_waves_have_their_shapes():
     columns = waveforms.columns(0, 2000, start_ns=0, rate_hz=1000)
-    assert columns["sine_wave"].argmax() == 500 and columns["sine_wave"].argmin() == 1500
+    assert columns["sine_wave"].argmax() == 500
+    assert columns["sine_wave"].argmin() == 1500
     assert set(columns["square_wave"]) == {1.0, -1.0}
-    assert columns["ramp"].min() >= 0 and columns["ramp"].max() < 1
-    assert abs(columns["noise"].mean()) < 0.05 and columns["noise"].std() > 0.5
+    assert columns["ramp"].min() >= 0
+    assert columns["ramp"].max() < 1
+    assert abs(columns["noise"].mean()) < 0.05
+    assert columns["noise"].std() > 0.5
     assert set(columns["message"]) == {"rising", "falling"}

@@ -67,12 +67,16 @@ def contents(directory: Path) -> Iterator[Contents]:
         greatest: int | float | None = None
         schema = None
         for path in paths:
-            header = catalogue.header_of(path)
+            try:
+                bytes_there, header = path.stat().st_size, catalogue.header_of(path)
+                entries = list(_entries(path, header)) if header is not None else []
+            except FileNotFoundError:  # retention was quicker
+                continue
             if header is None:
                 continue
             schema = parse_schema(header.schema_text, where=str(path))
-            size += path.stat().st_size
-            for entry in _entries(path, header):
+            size += bytes_there
+            for entry in entries:
                 datums += entry.count
                 if entry.least is not None and entry.greatest is not None:
                     least = entry.least if least is None else min(least, entry.least)

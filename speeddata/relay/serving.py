@@ -330,7 +330,7 @@ class ServedChannel:
             "lost_kernel": str(told.lost_kernel),
             "lost_disk": str(told.lost_disk),
             "rejected": str(told.rejected),
-            "rate_hz": f"{told.rate_hz:g}",
+            "rate_hz": f"{told.rate_hz:.1f}",
             "state": state or told.state,
         }
         return Announcement(ROLE_RELAY, self.name, self._session_id, self.schema.text, fields)

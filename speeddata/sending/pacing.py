@@ -1,4 +1,4 @@
-"""When each datum is due: by a rate, or by the datums' own abscissa. Pure: the clock belongs to the caller."""
+"""When each datum is due: by a rate, or by the datums' own abscissa. The clock belongs to the caller."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BURST_NS = 1_000_000  # datums due within this of one another leave together: no
 class ByRate:
     """Datum i is due i / *rate_hz* after the first: exact however long it runs, since nothing adds up.
 
-    At high rates datums leave in bursts of equal size, a burst a millisecond, which the kernel sends as one train.
+    At high rates datums leave in bursts of equal size, one a millisecond, which the kernel sends as trains.
     """
 
     def __init__(self, rate_hz: float) -> None:
@@ -27,7 +27,7 @@ class ByRate:
         self._sent = 0
 
     def bursts(self, count: int) -> Iterator[tuple[int, int, int]]:
-        """Cut the next *count* datums into bursts: (first, end, due), due in ns after the first datum of all."""
+        """Cut the next *count* datums into bursts: (first, end, due), in ns after the first datum of all."""
         first = 0
         while first < count:
             into_burst = self._sent % self.burst

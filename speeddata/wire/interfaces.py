@@ -115,8 +115,8 @@ def named(texts: Sequence[str]) -> list[Interface]:
     for text in texts:
         found = [interface for interface in known if text in (interface.name, interface.address)]
         if not found:
-            names = ", ".join(map(str, known)) or "none with an IPv4 address is up"
-            raise HostError(f"no interface '{text}'", mend=f"there is {names}")
+            names = f"there is {', '.join(map(str, known))}" if known else "none with an IPv4 address is up"
+            raise HostError(f"no interface '{text}'", mend=names)
         chosen += found
     return _once(chosen)
 

@@ -151,11 +151,20 @@ def test_a_block_is_written_when_it_is_100_ms_old_and_not_before(tmp_path):
 def test_the_oldest_open_block_sets_the_deadline(tmp_path):
     with Recorder(tmp_path) as recorder:
         one, two = recorder.channel("one", RIG, "s1"), recorder.channel("two", RIG, "s2")
+        later_ns = 5 + BLOCK_NS * 3 // 4
         add(two, [datum(1)], now_ns=5)
-        add(one, [datum(1)], now_ns=9)
+        add(one, [datum(1)], now_ns=later_ns)
         assert recorder.deadline() == 5 + BLOCK_NS
         recorder.tick(5 + BLOCK_NS)
-        assert recorder.deadline() == 9 + BLOCK_NS
+        assert recorder.deadline() == later_ns + BLOCK_NS
+
+
+def test_a_block_that_is_due_soon_goes_along_with_one_that_is_due(tmp_path):
+    with Recorder(tmp_path) as recorder:
+        for number in range(10):
+            add(recorder.channel(f"c{number}", RIG, "s1"), [datum(1)], now_ns=number * BLOCK_NS // 25)
+        recorder.tick(BLOCK_NS)
+        assert recorder.deadline() is None
 
 
 def test_a_file_is_locked_while_it_is_written_and_only_then(tmp_path):

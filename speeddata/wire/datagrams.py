@@ -35,6 +35,7 @@ MAX_DATUM = 65_507  # IPv4: 65,535 less two headers
 _PLAIN_DATAGRAMS = 512  # a call of `Receiver.receive`, the plain way
 _PLAIN_BYTES = 4 << 20
 _TRAIN_SEGMENTS = 64  # UDP_MAX_SEGMENTS of the kernels before 6.9
+_FEW = 16
 _LONG_RUN = 3  # from so many equal sizes on; a train costs 8 us to send, a datagram of sendmmsg 3 to 4
 _FEW = 3  # up to so many, a sendto each is quicker than preparing one sendmmsg
 _STUCK_S = 5.0  # without one datagram leaving
@@ -226,6 +227,12 @@ def _runs(offsets: NDArray[np.int64]) -> Iterator[_Run]:
     if count < 2:
         yield _Run(0, count, 0)
         return
+    if count <= _FEW:  # a handful is sooner looked at without NumPy
+        bounds = offsets.tolist()
+        size = bounds[1] - bounds[0]
+        if bounds == list(range(bounds[0], bounds[-1] + 1, size or 1)) and 0 < size <= MAX_DATUM // 2:
+            yield _Run(0, count, size)
+            return
     sizes = offsets[1:] - offsets[:-1]
     size = int(sizes[0])
     # The last datagram of a train may be shorter.

@@ -125,11 +125,14 @@ class Member:
         """What arrives within so many seconds."""
         end = time.monotonic() + seconds
         while True:
+            left = end - time.monotonic()
             try:
                 yield self.sock.recvfrom(1 << 16)
             except BlockingIOError:
-                left = end - time.monotonic()
                 if left <= 0 or not select.select([self.sock], [], [], left)[0]:
+                    return
+            else:
+                if seconds and left <= 0:
                     return
 
     def take(self, count: int, deadline_s: float = DEADLINE_S) -> list[bytes]:
@@ -175,6 +178,8 @@ class Discovery(Member):
             if ask:
                 self.ask()
             for datagram, address in self.datagrams(0.1):
+                if name.lower().encode() not in datagram.lower():
+                    continue  # of another test: there may be many
                 said = announced(datagram)
                 if said["role"] == "relay" and said["channel"].lower() == name.lower() and source(address):
                     last = said
@@ -190,6 +195,23 @@ class Discovery(Member):
 def endpoint(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     return host, int(port)
+
+
+_given: set[int] = set()
+
+
+def unused_port() -> int:
+    """A UDP port that is free, another one at each call, and out of reach of sockets that bind to any port.
+
+    A relay needs a moment to start: until then nobody may come upon its port by chance.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(9_000)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
+            sock.bind(("0.0.0.0", port))
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def is_listening(port: int) -> bool:

@@ -7,7 +7,6 @@ import os
 import secrets
 import selectors
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ os.environ["SPEEDDATA_INTERFACE"] = "127.0.0.1"
 
 import hypothesis
 import pytest
+from by_hand import unused_port
 
 ROOT = Path(__file__).resolve().parent.parent
 DEADLINE_S = 20.0  # far beyond what anything takes: reached only when a test fails
@@ -180,18 +180,7 @@ def run(spawn: Callable[..., Spawned]) -> Callable[..., tuple[int, str, str]]:
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """`free_port()`: a UDP port that is free on this machine, another one at each call."""
-    given: set[int] = set()
-
-    def find() -> int:
-        while True:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-                sock.bind(("0.0.0.0", 0))
-                port = sock.getsockname()[1]
-            if port not in given:
-                given.add(port)
-                return port
-
-    return find
+    return unused_port
 
 
 @pytest.fixture

@@ -106,6 +106,8 @@ def test_an_interface_that_is_down_is_not_told():
 
 
 def test_listing_interfaces_loads_no_numpy():
-    script = "import sys; from speeddata.wire import discovery, interfaces, sockets; print('numpy' in sys.modules)"
+    script = (
+        "import sys; from speeddata.wire import discovery, interfaces, sockets; print('numpy' in sys.modules)"
+    )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=DEADLINE_S)
     assert run.stdout == "False\n", run.stderr

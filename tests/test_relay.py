@@ -27,9 +27,15 @@ from by_hand import (
     recordings,
     records,
     rig,
+    unused_port,
 )
 
 from speeddata.names import derived_port
+
+
+@pytest.fixture
+def free_port():
+    return unused_port
 
 
 @pytest.fixture

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -28,7 +31,13 @@ from by_hand import (
     recordings,
     records,
     rig,
+    unused_port,
 )
+
+
+@pytest.fixture
+def free_port():
+    return unused_port
 
 
 @pytest.fixture
@@ -551,3 +560,22 @@ def test_a_disk_that_stalls_costs_only_the_recording_once_64_mib_wait(bench, mou
     assert times == sorted(set(times))
     assert ledger(disk / "rec", channel_name, "file")["lost_disk"] == int(said["lost_disk"])
     assert "the disk does not keep up: recording loses datums, re-serving goes on" in notes[0]
+
+
+# -- whoever reads the status -----------------------------------------------------------------------------
+
+
+def test_a_reader_of_the_status_that_stalls_stops_nothing(bench, channel_name, tmp_path, wait_for):
+    relay = bench.relay("--json")
+    fcntl.fcntl(relay.process.stdout, fcntl.F_SETPIPE_SZ, 8192)  # full after a few lines
+    for number in range(30):
+        bench.begun(f"{channel_name}_{number}", relay.port)
+    wait_for(lambda: waiting_bytes(relay.process.stdout) > 4000)
+    behaves(bench, channel_name, relay, tmp_path)
+    assert stopped(relay) == []
+    lines = relay.stdout.rest().splitlines()
+    assert all(json.loads(line)["channel"].startswith(channel_name) for line in lines)
+
+
+def waiting_bytes(pipe):
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]

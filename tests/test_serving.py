@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import json
 import socket
 
+import fastavro
 import numpy as np
 import pytest
-from by_hand import LOOPBACK, RIG_TEXT, Member, recorded, recordings, rig
+from by_hand import LOOPBACK, NOON, RIG_TEXT, Member, recorded, recordings, rig
 
 from speeddata.avro import schema
 from speeddata.errors import HostError
 from speeddata.names import Endpoint, derived_port
 from speeddata.recording.recorder import Recorder
 from speeddata.relay.serving import FixedChannel, Outlets, Port, ServedChannel
-from speeddata.wire import interfaces, sockets
+from speeddata.wire import announcement, interfaces, sockets
 from speeddata.wire.datagrams import Receiver, Sender
 from speeddata.wire.sessions import SILENCE_NS, Session
 
 RIG = schema.parse(RIG_TEXT)
+PLAIN = fastavro.parse_schema(RIG.plain)
 HERE = (LOOPBACK, 5000)
 SECOND = 1_000_000_000
 
@@ -98,10 +102,10 @@ def sender():
 def served(sender, free_port, channel_name):
     """`served(recorder, factor=...)`: a channel that bare datums have begun, on groups of its own."""
 
-    def make(recorder=None, *, factor=5, session=None):
+    def make(recorder=None, *, factor=5, session=None, method="pick", schema=RIG):
         full, thin = Endpoint("239.1.1.1", free_port()), Endpoint("239.1.1.2", free_port())
-        channel = ServedChannel(channel_name, full, thin, factor, sender, recorder)
-        channel.begin(RIG, "session", session, 0)
+        channel = ServedChannel(channel_name, full, thin, factor, sender, recorder, method)
+        channel.begin(schema, "session", session, 0)
         return channel
 
     return make
@@ -137,6 +141,60 @@ def test_a_new_session_begins_to_count_its_windows_anew(served):
         channel.begin(RIG, "another", None, 0)
         give(channel, rig(range(10, 13)))
         assert [thin.recv(1 << 16) for _ in range(2)] == rig([0, 10])
+
+
+def test_a_window_ends_with_its_session_and_datums_that_are_none_have_no_part_in_it(served):
+    channel = served(factor=5, method="mean")
+    with contextlib.closing(Member(*channel.decimated.address).sock) as thin:
+        give(channel, [b"", *rig(range(3)), b"\xff" * 40])
+        give(channel, [rig([7])[0] + b"x", *rig(range(4, 8))])
+        channel.begin(RIG, "another", None, 0)
+        give(channel, rig(range(20, 23)))
+        channel.end()
+        give(channel, rig(range(40, 45)))
+        means = [fastavro.schemaless_reader(io.BytesIO(thin.recv(1 << 16)), PLAIN, None) for _ in range(4)]
+        with pytest.raises(BlockingIOError):
+            thin.recv(1)
+    # 0 1 2 4 5, then 6 7; 20 to 22; 40 to 44
+    assert [mean["volts"] * 8 for mean in means] == [12 / 5, 13 / 2, 21, 42]
+    assert [mean["time"] - NOON for mean in means] == [0, 6, 20, 40]
+    assert means[1]["note"] == ""
+
+
+def test_a_source_that_begins_to_announce_itself_begins_a_window(served):
+    channel = served(factor=5, method="minmax")
+    with contextlib.closing(Member(*channel.decimated.address).sock) as thin:
+        give(channel, rig(range(2)))
+        channel.counted_by(Session("rig", "one", RIG_TEXT, HERE, 0))
+        give(channel, rig(range(10, 15), note="same"))
+        found = [fastavro.schemaless_reader(io.BytesIO(thin.recv(1 << 16)), PLAIN, None) for _ in range(4)]
+    assert [row["volts"] * 8 for row in found] == [0, 1, 10, 14]
+
+
+def test_a_method_that_changes_the_schema_says_so(served):
+    counts = schema.parse(RIG_TEXT.replace('"double"', '"int"'))
+    for method, changed in (("pick", None), ("minmax", None), ("mean", "double"), ("rms", "double")):
+        said = served(method=method, schema=counts).announcement(0)
+        assert said.schema_text == counts.text
+        assert said.fields["method"] == method
+        text = said.fields.get("decimated_schema")
+        assert (text and json.loads(text)["fields"][1]) == (
+            changed and {"name": "volts", "type": "double", "unit": "V"}
+        )
+        assert "decimated_schema" not in served(method=method).announcement(0).fields
+
+
+def test_a_schema_for_which_an_announcement_has_no_room_twice_is_picked_from(served, caplog):
+    fields = [{"name": f"s{n}", "type": "int", "doc": "x" * 100} for n in range(300)]
+    channel = served(
+        method="mean", schema=schema.parse(json.dumps({"type": "record", "name": "r", "fields": fields}))
+    )
+    said = channel.announcement(0)
+    assert said.fields["method"] == channel.method == "pick"
+    assert announcement.encode(said)
+    assert "has no room" in caplog.text
+    channel.begin(RIG, "another", None, 0)
+    assert channel.method == "mean"
 
 
 def test_what_it_counts_is_what_is_recorded(served, tmp_path, channel_name):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from speeddata.avro import container
+
+_NO_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS))
 
 
 class BlockFile:
@@ -25,20 +28,29 @@ class BlockFile:
     def __init__(self, path: Path, descriptor: int, sync: bytes, *, head: bytes = b"", size: int = 0) -> None:
         self.path, self.sync, self.size = path, sync, size
         self._descriptor, self._head = descriptor, head
+        self._aside: Path | None = None  # what it is called until its first block is in it
         self._name_is_safe = False
 
     @classmethod
     def create(cls, path: Path, metadata: Mapping[str, str]) -> BlockFile:
-        """Begin a new file. Its header is written together with its first block: no file is without datums.
+        """Begin a new file. It gets its name once header and first block are in it: none is without datums.
+
+        Until then it has a hidden one, which a kill leaves behind and the next file takes over.
 
         Raises:
             FileExistsError: *path* is taken.
             OSError: the directory takes no file.
         """
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         sync = os.urandom(container.SYNC_SIZE)
         head = container.write_header({**metadata, "avro.codec": "null"}, sync)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        return cls(path, _locked(descriptor), sync, head=head)
+        aside = path.with_name(f".{metadata.get('speeddata.role', 'container')}.new")
+        aside.unlink(missing_ok=True)
+        descriptor = os.open(aside, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        file = cls(path, _locked(descriptor), sync, head=head)
+        file._aside = aside
+        return file
 
     @classmethod
     def extend(cls, path: Path, sync: bytes, size: int) -> BlockFile:
@@ -77,6 +89,9 @@ class BlockFile:
                 rest = b"".join(pieces)
                 while written < length:
                     written += os.write(self._descriptor, rest[written:])
+            if self._aside is not None:
+                _name(self._aside, self.path)
+                self._aside = None
         except OSError:
             with contextlib.suppress(OSError):  # the first error is the one to tell
                 os.ftruncate(self._descriptor, self.size)
@@ -100,11 +115,22 @@ class BlockFile:
     def close(self) -> None:
         """Close and unlock; a file into which nothing was written is taken away again."""
         try:
-            if self.size == 0:
+            if self._aside is not None:
                 with contextlib.suppress(OSError):
-                    self.path.unlink()
+                    self._aside.unlink()
         finally:
             os.close(self._descriptor)
+
+
+def _name(aside: Path, path: Path) -> None:
+    """Give the file its name, and never that of another."""
+    try:
+        os.link(aside, path)
+        aside.unlink()
+    except OSError as exc:
+        if exc.errno not in _NO_LINKS:
+            raise
+        os.rename(aside, path)  # a file system without links: `create` has looked, and the directory is ours
 
 
 def _locked(descriptor: int) -> int:

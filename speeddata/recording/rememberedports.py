@@ -10,6 +10,8 @@ from speeddata.names import is_channel_name
 
 FILE_NAME = ".endpoints.json"  # begins with a dot: no channel can have this name
 
+_NAMES_KEPT = 4096  # names come from the network
+
 log = logging.getLogger("speeddata")
 
 
@@ -31,7 +33,11 @@ class RememberedPorts:
 
     def remember(self, name: str, port: int) -> None:
         """Keep *port* for the channel *name*, however it was spelled before."""
+        if self._ports.get(name) == port:
+            return
         others = {known: kept for known, kept in self._ports.items() if known.lower() != name.lower()}
+        while len(others) >= _NAMES_KEPT:
+            del others[next(iter(others))]  # the one that was remembered first
         self._ports = {**others, name: port}  # a new one: the other thread may be looking at the old
 
     def save(self) -> None:

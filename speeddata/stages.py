@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,10 +11,12 @@ import numpy as np
 
 from speeddata.avro import codec
 from speeddata.batch import Batch
-from speeddata.errors import DataError
+from speeddata.errors import DataError, SpeedDataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+GATHERED_BYTES = 64 << 10
 
 
 def limited(batches: Iterable[Batch], count: int | None) -> Iterator[Batch]:
@@ -29,6 +32,46 @@ def limited(batches: Iterable[Batch], count: int | None) -> Iterator[Batch]:
             return
         left -= batch.count
         yield batch
+
+
+def gathered(batches: Iterable[Batch], size: int = GATHERED_BYTES) -> Iterator[Batch]:
+    """The same datums in batches of at least *size* bytes, boundaries known: small ones joined.
+
+    Only for what is there already: a batch waits for the next one. Batches whose boundaries cannot be found,
+    or not together, pass one by one as they are.
+    """
+    waiting: list[Batch] = []
+    held = 0
+    try:
+        for batch in batches:
+            if waiting and batch.schema is not waiting[0].schema:
+                yield from _joined(waiting)
+                waiting, held = [], 0
+            waiting.append(batch)
+            held += len(batch.data)
+            if held >= size:
+                yield from _joined(waiting)
+                waiting, held = [], 0
+    except SpeedDataError:  # what came before it is as good as ever
+        yield from _joined(waiting)
+        raise
+    yield from _joined(waiting)
+
+
+def _joined(batches: list[Batch]) -> list[Batch]:
+    if len(batches) < 2:
+        return batches
+    whole = Batch(
+        batches[0].schema, b"".join(batch.data for batch in batches), sum(batch.count for batch in batches)
+    )
+    ends = list(itertools.accumulate(len(batch.data) for batch in batches))
+    counts = list(itertools.accumulate(batch.count for batch in batches))
+    try:
+        found = codec.offsets(whole)
+    except DataError:
+        return batches
+    # a damaged batch could make up for another: each has to end where it says
+    return [whole] if found[counts].tolist() == ends else batches
 
 
 @dataclass
@@ -61,10 +104,11 @@ def decodable(batches: Iterable[Batch], tally: Tally) -> Iterator[Batch]:
             yield batch
             continue
         tally.undecodable += batch.count - int(np.count_nonzero(valid))
-        yield from _runs(batch, valid)
+        yield from runs(batch, valid)
 
 
-def _runs(batch: Batch, chosen: NDArray[np.bool_]) -> Iterator[Batch]:
+def runs(batch: Batch, chosen: NDArray[np.bool_]) -> Iterator[Batch]:
+    """The *chosen* datums, shape (count,), a batch for each run of neighbours; the offsets must be known."""
     edges = np.flatnonzero(np.diff(chosen.astype(np.int8), prepend=0, append=0))
     for first, end in edges.reshape(-1, 2).tolist():
         yield batch.part(first, end)

@@ -12,7 +12,7 @@ from avro_data import DEMO, damaged, datums, read, record_of, schemas, varint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speeddata.avro import codec, schema
+from speeddata.avro import boundaries, codec, schema
 from speeddata.avro.codec import Column
 from speeddata.avro.datum import encoder, skipper
 from speeddata.batch import Batch
@@ -25,10 +25,11 @@ TIME = 1_790_000_000_000_000_000
 def thresholds(request, monkeypatch):
     """Also with thresholds so low that every batch, however small, takes the way of the large ones."""
     if request.param != "as set":
-        monkeypatch.setattr(codec, "FEW", 1)
+        monkeypatch.setattr(boundaries, "FEW", 1)
         monkeypatch.setattr(codec, "RUN", 2)
-        monkeypatch.setattr(codec, "RUN_BEGINS", 1)
-        monkeypatch.setattr(codec, "FIRST_GUESS", 2)
+        monkeypatch.setattr(boundaries, "RUN_BEGINS", 1)
+        monkeypatch.setattr(boundaries, "FIRST_GUESS", 2)
+        monkeypatch.setattr(boundaries, "FIRST_ANCHORED", 2)
 
 
 def demo_datum(number: int, message: str = "rising", counter: int = 100_000) -> bytes:
@@ -192,6 +193,39 @@ def test_some_columns_are_the_same_as_all(found, data):
     assert list(some) == [name for name in every if name in names]
     for name, column in some.items():
         assert repr(column) == repr(every[name])
+
+
+TIMES = st.lists(
+    st.integers(-(2**63), 2**63 - 1) | st.integers(TIME, TIME + 10**9) | st.integers(-70, 70),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(st.lists(st.sampled_from(["float", "double"]), max_size=2), TIMES, st.integers(0, 3), st.booleans())
+def test_the_abscissa_alone_is_the_abscissa_among_the_columns(before, times, padding, known):
+    types = [*before, "long", "string"]
+    names = [*"ab"[: len(before)], "time", "text"]
+    fields = [{"name": name, "type": kind} for name, kind in zip(names, types, strict=True)]
+    each = schema.parse(json.dumps({"type": "record", "name": "r", "fields": fields}))
+    datums = []
+    for time in times:
+        coded = varint(time, padding=min(padding, 10 - len(varint(time))))
+        datums.append(
+            struct.pack("<" + "".join(kind[0] for kind in before), *[0.5] * len(before)) + coded + b"\x02a"
+        )
+    batch = batch_of(each, datums)
+    if known:
+        batch.offsets = bounds(datums)
+    assert codec.abscissa(batch).tolist() == times
+
+
+def test_an_abscissa_beyond_its_datum_is_damage():
+    each = record_of("long", "string")
+    data = (varint(TIME) + b"\x00") * 3
+    for wrong in ([0, 10, 12, 30], [0, 10, 20, 27], [-3, 10, 20, 30], [0, 10, 20, 31]):
+        with pytest.raises(DataError):
+            codec.abscissa(Batch(each, data, 3, np.array(wrong)))
 
 
 @settings(max_examples=300)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from speeddata.avro import schema
 from speeddata.batch import Batch
-from speeddata.stages import Tally, decodable, limited, told_apart
+from speeddata.errors import HostError
+from speeddata.stages import GATHERED_BYTES, Tally, decodable, gathered, limited, told_apart
 
 RIG = schema.parse(RIG_TEXT)
 
@@ -69,3 +70,44 @@ def test_a_block_that_cannot_be_cut_into_its_datums_is_left_out_whole():
 @pytest.mark.parametrize("first", [0, 2])
 def test_a_part_of_a_batch_is_a_batch(first):
     assert pieces([batch(rig(range(5))).part(first, 4)]) == rig(range(first, 4))
+
+
+@given(st.lists(st.integers(1, 300), max_size=30))
+def test_gathered_batches_are_large_and_hold_the_same_datums(sizes):
+    datums = rig(range(sum(sizes)))
+    ends = np.cumsum(sizes).tolist()
+    found = list(
+        gathered(batch(datums[end - size : end], False) for size, end in zip(sizes, ends, strict=True))
+    )
+    assert all(len(each.data) >= GATHERED_BYTES for each in found[:-1])
+    assert pieces(told_apart(found, Tally())) == datums
+
+
+def test_a_damaged_batch_costs_no_other_and_is_not_made_good_by_the_next():
+    datums = rig(range(6))
+    long, short = batch(datums[2:4], False), batch(datums[4:5], False)
+    long.count, short.count = 1, 2  # together they would be three datums in as many bytes
+    damaged = batch([b"\xff" * 40], False)
+    for bad in ([damaged], [long, short]):
+        tally = Tally()
+        batches = [batch(datums[:2], False), *bad, batch(datums[5:], False)]
+        assert pieces(told_apart(gathered(batches), tally)) == [*datums[:2], *datums[5:]]
+        assert tally.undecodable == sum(each.count for each in bad)
+
+
+def test_what_came_before_an_error_is_handed_on():
+    def broken():
+        yield batch(rig(range(2)), False)
+        raise HostError("cannot read")
+
+    found = gathered(broken())
+    assert next(found).count == 2
+    with pytest.raises(HostError):
+        next(found)
+
+
+def test_batches_of_two_schemas_are_not_joined():
+    other = schema.parse(RIG_TEXT.replace('"rig"', '"other"'))
+    first, second = batch(rig(range(3)), False), batch(rig(range(3)), False)
+    second.schema = other
+    assert [each.schema for each in gathered([first, second])] == [RIG, other]

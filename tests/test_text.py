@@ -111,6 +111,45 @@ def test_the_signals_wanted_come_in_the_order_of_the_schema():
     assert text.csv(NOTES, True, names=["on", "time"]).splitlines()[:2] == [b"time,on", b"1,true"]
 
 
+DOUBLES = st.floats() | st.floats(-1, 1) | st.integers(-(10**17), 10**17).map(lambda n: n / 10**6)
+
+
+@pytest.mark.parametrize("without", [False, True], ids=["orjson", "without orjson"])
+@given(values=st.lists(DOUBLES, min_size=1, max_size=60), exponents=st.lists(st.integers(-320, 308)))
+def test_every_double_is_written_as_repr_writes_it(without, values, exponents):
+    values = values + [10.0**each for each in exponents] + [math.nextafter(10.0**e, 0) for e in exponents]
+    of = schema_of(("x", "double"))
+    data = np.array(values, "<f8").tobytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "_FEW", 1)
+        if without:
+            patch.setattr(text, "orjson", None)
+        found = text.csv(Batch(of, data, len(values)), False)
+    assert found.decode().splitlines() == list(map(repr, values))
+
+
+@pytest.mark.parametrize("without", [False, True], ids=["orjson", "without orjson"])
+def test_the_same_bytes_are_written_without_orjson(without, monkeypatch):
+    of = schema_of(TIME, ("small", "int"), ("single", "float"), ("maybe", ["null", "double"]))
+    wanted = [
+        {"time": -(2**63) + n, "small": -n, "single": n / 8, "maybe": n / 10 if n % 3 else None}
+        for n in range(100)
+    ]
+    if without:
+        monkeypatch.setattr(text, "orjson", None)
+    lines = text.json_lines(batch_of(of, wanted)).decode().splitlines()
+    assert lines == [json.dumps(each) for each in wanted]
+
+
+@given(st.lists(st.text(max_size=3) | st.sampled_from(["", "a", "rising"]), min_size=1, max_size=9))
+def test_texts_together_are_written_as_each_alone(texts):
+    of = schema_of(("x", "string"))
+    batch = batch_of(of, [{"x": each} for each in texts])
+    alone = [batch_of(of, [{"x": each}]) for each in texts]
+    assert text.json_lines(batch) == b"".join(map(text.json_lines, alone))
+    assert text.csv(batch, False) == b"".join(text.csv(each, False) for each in alone)
+
+
 def test_no_datums_are_no_lines():
     empty = batch_of(RIG, [])
     assert text.json_lines(empty) == b""

@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from speeddata.avro import boundaries
 from speeddata.avro.columns import Column, Read, column_of, reader
 from speeddata.avro.datum import decode
-from speeddata.avro.heads import PADDING, Heads, NoneLeftError
-from speeddata.avro.layout import Move, merged, mover
+from speeddata.avro.heads import PADDING, Heads
+from speeddata.avro.layout import Move, merged, width_of
 from speeddata.avro.packing import encode
 from speeddata.avro.schema import Schema
 from speeddata.avro.skipper import has_empty_items, skipper
-from speeddata.avro.types import Signal
+from speeddata.avro.types import Primitive, Signal
+from speeddata.avro.varints import CONTINUED, same_length, values_of
 from speeddata.batch import Batch
 from speeddata.errors import DataError
 
@@ -29,11 +31,7 @@ __all__ = ["Column", "abscissa", "columns", "encode", "offsets", "valid"]
 
 Offsets = NDArray[np.int64]
 
-FEW = 100  # datums: below this the skipper is cheaper than NumPy
 RUN = 256  # datums: runs of equal size that are this long on average are looked at one after the other
-
-RUN_BEGINS = 8  # datums of equal size in a row
-FIRST_GUESS = 256  # datums: how long a run is guessed to be at first
 
 
 def valid(schema: Schema, data: bytes, offsets: Offsets) -> NDArray[np.bool_] | None:
@@ -49,11 +47,11 @@ def valid(schema: Schema, data: bytes, offsets: Offsets) -> NDArray[np.bool_] | 
     count = len(offsets) - 1
     if not 0 <= offsets[0] <= offsets[-1] <= len(data):
         raise ValueError("offsets beyond the data")
-    if count < FEW or has_empty_items(schema.record):
+    if count < boundaries.FEW or has_empty_items(schema.record):
         return _one_by_one(schema, data, offsets, range(count))
     proven = np.zeros(count, np.bool_)
     for first, heads in _runs(data + PADDING, offsets, strict=True):
-        proven[first + _proven(schema, heads)] = True
+        proven[first + boundaries.proven(schema, heads)] = True
     if proven.all():
         return None
     return _one_by_one(schema, data, offsets, np.flatnonzero(~proven).tolist())
@@ -67,7 +65,7 @@ def offsets(batch: Batch) -> Offsets:
     """
     if batch.offsets is None:
         try:
-            batch.offsets = _found(batch.schema, batch.data, batch.count)
+            batch.offsets = boundaries.find(batch.schema, batch.data, batch.count)
         except ValueError as exc:
             raise DataError(f"a block of {batch.count} datums is damaged: {exc}") from exc
     return batch.offsets
@@ -113,11 +111,51 @@ def abscissa(batch: Batch) -> NDArray[Any]:
     signal = batch.schema.abscissa
     if signal.dtype is None or signal.dtype == "?":
         raise DataError(f"the abscissa {signal.name} is of type {signal.kind}, not a number")
+    before = _before_long_abscissa(batch.schema)
+    if before is not None and (found := _longs(batch, before)) is not None:
+        return found
     column = columns(batch, [signal.name])[signal.name]
     values = column.values.astype("<f8" if column.values.dtype.kind == "f" else "<i8", copy=False)
     if column.valid is not None and values.dtype.kind == "i":
         values[~column.valid] = np.iinfo(np.int64).min
     return values
+
+
+@lru_cache(maxsize=512)
+def _before_long_abscissa(schema: Schema) -> int | None:
+    """How many bytes stand before the abscissa in every datum; None where that differs, or it is no long."""
+    widths = [width_of(signal.node) for signal in schema.signals[: schema.abscissa_index]]
+    match schema.abscissa.node:
+        case Primitive(kind="long") if None not in widths:
+            return sum(width or 0 for width in widths)
+    return None
+
+
+def _longs(batch: Batch, before: int) -> Offsets | None:
+    """The long *before* bytes behind the beginning of each datum; None where not all are of the same length.
+
+    The short way to a time, since a relay's writer asks for that of every block: whether datums are of equal
+    size, and what stands behind the time, does not matter here.
+    """
+    starts, data = offsets(batch), batch.data
+    heads = starts[:-1]
+    if batch.count < 1 or not 0 <= starts[0] <= starts[-1] <= len(data):
+        return None
+    shortest = int((starts[1:] - heads).min())
+    if shortest <= before:
+        return None
+    if starts[-2] + before + 10 > len(data):
+        data += PADDING
+    words = np.ndarray((len(data) - before - 7,), "<u8", data, before, (1,))[heads]
+    every, some = int(np.bitwise_and.reduce(words)), int(np.bitwise_or.reduce(words))
+    length, ninth = same_length(every, some), None
+    if length is None or shortest < before + length:
+        return None
+    if length == 9:
+        ninth = np.frombuffer(data, np.uint8, offset=before + 8)[heads]
+        if int(ninth.max()) >= CONTINUED:
+            return None
+    return values_of(words, min(length, 8), ninth, negative=bool(some & 1))
 
 
 def _one_by_one(
@@ -143,6 +181,9 @@ def _one_by_one(
 
 def _runs(padded: bytes, offsets: Offsets, *, strict: bool) -> Iterator[tuple[int, Heads]]:
     """Heads on all datums, and the number of the first: more than one where sizes change seldom."""
+    if len(offsets) == 2:
+        yield 0, Heads(padded, offsets[:-1], offsets[1:], strict=strict, even=int(offsets[1] - offsets[0]))
+        return
     sizes = np.diff(offsets)
     changes = np.flatnonzero(sizes[1:] != sizes[:-1]) + 1
     if (len(changes) + 1) * RUN > len(sizes) and len(changes):
@@ -154,73 +195,7 @@ def _runs(padded: bytes, offsets: Offsets, *, strict: bool) -> Iterator[tuple[in
         yield first, Heads(padded, starts, ends, strict=strict, even=int(sizes[first]))
 
 
-def _proven(schema: Schema, heads: Heads) -> Offsets:
-    """Which of the datums that *heads* are on decode to exactly their length, for certain."""
-    count = heads.count
-    try:
-        _mover(schema)(heads)
-        heads.finish()
-    except NoneLeftError:
-        return np.empty(0, np.int64)
-    return np.arange(count) if heads.index is None else heads.index
-
-
-def _found(schema: Schema, data: bytes, count: int) -> Offsets:
-    """The boundaries of *count* datums that fill *data*.
-
-    A few datums of equal size in a row are taken for the beginning of a run: the datums that it would have
-    are proven together, and as many as hold, from its first on, are found.
-    """
-    if count < 0 or count * schema.min_size > len(data):
-        raise ValueError("more datums than bytes")
-    skip = skipper(schema)
-    padded = data + PADDING
-    guessing = not has_empty_items(schema.record)
-    pieces: list[Offsets] = []
-    ends = [0]
-    done = pos = size = same = 0
-    end = len(data)
-    needed, longest = RUN_BEGINS, FIRST_GUESS
-    while done < count:
-        stop = skip(data, pos, end)
-        same = same + 1 if stop - pos == size else 1
-        size = stop - pos
-        pos = stop
-        ends.append(pos)
-        done += 1
-        run = min(count - done, (end - pos) // size)
-        if same < needed or run < FEW or not guessing:
-            continue
-        if end - pos != (count - done) * size:  # a whole block of one size is so common
-            run = min(run, longest)
-        starts = np.arange(pos, pos + (run + 1) * size, size)
-        held = _leading(_proven(schema, Heads(padded, starts[:-1], starts[1:], strict=True, even=size)))
-        pieces += [np.array(ends, np.int64), starts[1 : held + 1]]
-        ends = []
-        done, pos = done + held, pos + held * size
-        if held == run:
-            longest *= 4
-        else:
-            same = 0
-            # A guess that proves little costs more than it saves: ask for better signs before the next one.
-            needed, longest = (2 * needed if held < FEW else RUN_BEGINS), FIRST_GUESS
-    if pos != end:
-        raise ValueError(f"{end - pos} bytes are left over")
-    return np.concatenate([*pieces, np.array(ends, np.int64)])
-
-
-def _leading(rows: Offsets) -> int:
-    """How many of *rows*, which ascend, are 0, 1, 2 and so on."""
-    breaks = np.flatnonzero(rows != np.arange(len(rows)))
-    return int(breaks[0]) if len(breaks) else len(rows)
-
-
 _Step = tuple[str, Read] | Move
-
-
-@lru_cache(maxsize=512)
-def _mover(schema: Schema) -> Move:
-    return mover(schema.record)
 
 
 @lru_cache(maxsize=512)

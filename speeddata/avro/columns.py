@@ -97,7 +97,7 @@ def _texts(heads: Heads) -> NDArray[Any]:
     joined = joined_before(heads, lengths)
     if isinstance(lengths, int):
         rows = joined.reshape(heads.count, lengths)
-        if (rows == rows[0]).all():
+        if heads.count == 1 or (rows == rows[0]).all():
             return _repeated(rows[0].tobytes().decode(), heads.count)
     cuts = itertools.pairwise(bounds_of(heads, lengths).tolist())
     coded = joined.tobytes()

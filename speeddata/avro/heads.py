@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speeddata.avro.varints import CONTINUED, lengths_of, same_length, values_of
+from speeddata.avro.varints import CONTINUED, lengths_of, same_length, value_of, values_of
 
 PADDING = bytes(16)  # so that a head at the end of the last datum can read the ten bytes of a long
 
@@ -89,10 +89,9 @@ class Heads:
         if length is None:
             return self._integers_of_any_length(words, bits)
         if ninth is None and not (every ^ some) & ((1 << 8 * length) - 1):
-            constant = int(values_of(words[:1], length)[0])
             self.advance(length)
-            return constant
-        values = values_of(words, min(length, 8), ninth)
+            return value_of(some, length)
+        values = values_of(words, min(length, 8), ninth, negative=bool(some & 1))
         kept = self.advance(length)
         return values if kept is None else values[kept]
 

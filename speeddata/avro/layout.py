@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -133,8 +132,11 @@ def _are_utf8(joined: bytes, bounds: NDArray[np.int64]) -> NDArray[np.bool_]:
     firsts = np.frombuffer(joined, np.uint8)[bounds[:-1][np.diff(bounds) > 0]]
     if _is_utf8(joined) and not ((firsts & 0xC0) == 0x80).any():
         return np.ones(len(bounds) - 1, np.bool_)
-    cuts = itertools.pairwise(bounds.tolist())
-    return np.fromiter((_is_utf8(joined[start:end]) for start, end in cuts), np.bool_, len(bounds) - 1)
+    good = np.ones(len(bounds) - 1, np.bool_)
+    beyond_ascii = np.concatenate(([0], np.cumsum(np.frombuffer(joined, np.uint8) >= 0x80)))
+    for row in np.flatnonzero(beyond_ascii[bounds[1:]] != beyond_ascii[bounds[:-1]]).tolist():
+        good[row] = _is_utf8(joined[bounds[row] : bounds[row + 1]])
+    return good
 
 
 def _is_utf8(text: bytes) -> bool:

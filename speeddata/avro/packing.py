@@ -13,7 +13,7 @@ from speeddata.avro.columns import Column
 from speeddata.avro.datum import value_encoder
 from speeddata.avro.schema import Schema
 from speeddata.avro.types import DTYPES, Signal, Union
-from speeddata.avro.varints import coded_lengths, zigzag
+from speeddata.avro.varints import coded_bytes, coded_lengths, zigzag
 from speeddata.batch import Batch
 
 Values = Column | NDArray[Any] | Sequence[Any]
@@ -78,21 +78,22 @@ class _Integers(_Packed):
     """Variable-length zig-zag integers."""
 
     def __init__(self, values: NDArray[np.int64]) -> None:
-        self.widths = coded_lengths(values)
-        self.lengths = self.widths
         self.coded = zigzag(values)
+        self.widths = coded_lengths(self.coded)
+        self.lengths = self.widths
 
     def write(self, out: NDArray[np.uint8], at: NDArray[np.int64]) -> None:
-        coded, widths = self.coded, self.widths
-        place = 0
-        while len(at):
-            more = widths > place + 1
-            byte = (coded & np.uint64(0x7F)).astype(np.uint8)
-            out[at + place] = byte | (more.astype(np.uint8) << 7)
-            if not more.all():
-                at, coded, widths = at[more], coded[more], widths[more]
-            coded = coded >> np.uint64(7)
-            place += 1
+        longest = int(self.widths.max(initial=1))
+        places = np.arange(longest)
+        coded = coded_bytes(self.coded, longest)
+        last = self.widths[:, None] - 1
+        coded |= (places < last).view(np.uint8) << np.uint8(7)
+        where = at[:, None] + places
+        if int(self.widths.min(initial=longest)) == longest:
+            out[where] = coded
+        else:
+            written = places <= last
+            out[where[written]] = coded[written]
 
 
 class _Pieces(_Packed):
@@ -130,6 +131,8 @@ def _count(values: Values) -> int:
 def _packed(signal: Signal, given: Values) -> _Packed:
     column = given if isinstance(given, Column) else Column(_as_array(signal, given))
     values, there = column.values, column.valid
+    if there is None and signal.dtype is not None and not isinstance(signal.node, Union):
+        return _numbers(signal, values)
     if there is None and signal.nullable and values.dtype == object:
         there = np.fromiter((value is not None for value in values), np.bool_, len(values))
     if there is None:
@@ -171,7 +174,11 @@ def _numbers(signal: Signal, values: NDArray[Any]) -> _Packed:
     if kinds != "iu":
         return _Numbers(values.astype(dtype, copy=False))
     limits = np.iinfo(dtype)
-    if len(values) and not limits.min <= int(values.min()) <= int(values.max()) <= limits.max:
+    if (
+        len(values)
+        and values.dtype != dtype
+        and not limits.min <= int(values.min()) <= int(values.max()) <= limits.max
+    ):
         raise ValueError(f"{signal.name}: a value is out of the range of {signal.kind}")
     return _Integers(values.astype(np.int64, copy=False))
 

@@ -14,10 +14,22 @@ Words = NDArray[np.uint64]
 
 CONTINUED = 0x80
 _HIGH = 0x8080808080808080
+_SEVENS = np.uint64(0x7F7F7F7F7F7F7F7F)
+_LOW_BYTES, _LOW_PAIRS = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0000FFFF0000FFFF)
+_LOW_FOUR = np.uint64(0x00000000FFFFFFFF)
+_THREE, _FIFTEEN = np.uint64(3), np.uint64(15)
+_ROSE_2, _ROSE_4, _ROSE_8 = (
+    np.uint64(1),
+    np.uint64(3),
+    np.uint64(7),
+)  # by how much the lowest group has moved up
 _HIGH_BITS = np.uint64(_HIGH)
 _ONE = np.uint64(1)
 # (1 << 8 * k) * _BYTE_NUMBERS has k in its top byte: which byte a bit is in, by one multiplication.
 _BYTE_NUMBERS = np.uint64(0x0001020304050607)
+
+_SHIFTS = np.arange(0, 70, 7, dtype=np.uint64)
+_LEAST_LONGER = np.uint64(1) << _SHIFTS[1:]  # of two bytes, of three, and so on to ten
 
 
 def same_length(every: int, some: int) -> int | None:
@@ -44,11 +56,21 @@ def lengths_of(words: Words) -> NDArray[np.int64]:
     return lengths
 
 
+def value_of(word: int, length: int) -> int:
+    """The integer in one word, of *length* bytes, at most 8."""
+    value = 0
+    for byte in range(length):
+        value |= (word >> 8 * byte & 0x7F) << 7 * byte
+    return (value >> 1) ^ -(value & 1)
+
+
 def values_of(
     words: Words,
     length: int | None,
     ninth: NDArray[np.uint8] | None = None,
     tenth: NDArray[np.uint8] | None = None,
+    *,
+    negative: bool = True,
 ) -> NDArray[np.int64]:
     """The integers in *words*, shape (n,).
 
@@ -57,41 +79,48 @@ def values_of(
         length: in bytes, of all, at most 8; None where they differ.
         ninth: the ninth byte of each, zero where it has none.
         tenth: likewise.
+        negative: whether any can be below zero.
     """
     if length is None:
         ends = ~words & _HIGH_BITS
         bits = words & (ends ^ (ends - _ONE))  # up to the last byte's high bit, which is zero
-        widest = 8
+        bits &= _SEVENS
+        length = 8
     else:
-        bits = words & np.uint64((1 << 8 * length) - 1)
-        widest = length
-    bits &= np.uint64(0x7F7F7F7F7F7F7F7F)
-    if widest > 1:
-        bits = _closed(bits, 0x007F007F007F007F, 1)
-    if widest > 2:
-        bits = _closed(bits, 0x00003FFF00003FFF, 2)
-    if widest > 4:
-        bits = _closed(bits, 0x000000000FFFFFFF, 4)
+        bits = words & (_SEVENS if length == 8 else _SEVENS & np.uint64((1 << 8 * length) - 1))
+    # Groups of seven bits close up in pairs, then pairs of pairs: the lower one moves up to the one above it.
+    if length > 1:
+        bits += bits & _LOW_BYTES
+    if length > 2:
+        lower = bits & _LOW_PAIRS
+        lower *= _THREE
+        bits += lower
+    if length > 4:
+        lower = bits & _LOW_FOUR
+        lower *= _FIFTEEN
+        bits += lower
+    if length > 1:
+        bits >>= _ROSE_2 if length == 2 else _ROSE_4 if length <= 4 else _ROSE_8
     if ninth is not None:
-        bits |= (ninth.astype(np.uint64) & np.uint64(0x7F)) << np.uint64(56)
+        bits |= (ninth & np.uint8(0x7F)).astype(np.uint64) << np.uint64(56)
     if tenth is not None:
         bits |= tenth.astype(np.uint64) << np.uint64(63)
+    if not negative:
+        bits >>= _ONE
+        return bits.view(np.int64)
     return ((bits >> _ONE) ^ (~(bits & _ONE) + _ONE)).view(np.int64)
 
 
-def _closed(bits: Words, low: int, gap: int) -> Words:
-    """*bits* with each upper half moved down by *gap*, onto the end of the *low* half below it."""
-    return (bits & np.uint64(low)) | ((bits & np.uint64(~low & 0xFFFFFFFFFFFFFFFF)) >> np.uint64(gap))
+def coded_lengths(coded: Words) -> NDArray[np.int64]:
+    """How many bytes each zig-zag integer takes, shape (n,)."""
+    return np.searchsorted(_LEAST_LONGER, coded, side="right") + 1
 
 
-def coded_lengths(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many bytes each of *values* takes, shape (n,)."""
-    rest = zigzag(values) >> np.uint64(7)
-    lengths = np.ones(len(values), np.int64)
-    while rest.any():
-        lengths += rest != 0
-        rest >>= np.uint64(7)
-    return lengths
+def coded_bytes(coded: Words, length: int) -> NDArray[np.uint8]:
+    """The bytes of zig-zag integers, each as if it were the first of *length*: shape (n, length)."""
+    groups = coded[:, None] >> _SHIFTS[:length]
+    found: NDArray[np.uint8] = groups.astype(np.uint8) & np.uint8(0x7F)
+    return found
 
 
 def zigzag(values: NDArray[np.int64]) -> Words:

@@ -9,6 +9,8 @@ import click
 
 from speeddata import options
 
+_GRACE_S = 3.0  # after a signal, for a reader that stalls
+
 
 @click.command()
 @click.argument("source", required=False)
@@ -62,13 +64,15 @@ def command(
     )
     form = text_format or ("json" if sys.stdout.isatty() else "avro")
     out = output.Bytes()
-    with watch() as stop, sources.channel(source, wanted, stop) as channel:
+    with watch(_GRACE_S) as stop, sources.channel(source, wanted, stop) as channel:
         container = output.Container(out, {"speeddata.channel": channel.name})
         if form == "avro" and channel.schema is not None:
             container.begin(channel.schema)  # a reader may want the schema long before the first datum
         elif time == "iso" and channel.schema is not None and channel.schema.time_unit is None:
             abscissa = channel.schema.abscissa.name
             raise UsageError(f"'{abscissa}' does not tell its unit of time", mend="name it with --time-unit")
+        if form != "avro" and not channel.live:
+            channel.batches = stages.gathered(channel.batches)
         first = None
         batches = channel.batches if form == "avro" and count is None else channel.told_apart()
         for batch in stages.limited(batches, count):

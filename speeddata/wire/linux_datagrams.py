@@ -219,7 +219,7 @@ class Inbox:
 
 @lru_cache(maxsize=1024)
 def _even(size: int, count: int) -> NDArray[np.int64]:
-    """The boundaries of *count* datagrams of one size: the same few again and again where channels are slow."""
+    """The boundaries of *count* datagrams of one size: the same few again and again for slow channels."""
     offsets = np.arange(0, (count + 1) * size, size, dtype=np.int64)
     offsets.flags.writeable = False
     return offsets

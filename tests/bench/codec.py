@@ -75,6 +75,7 @@ def main() -> None:
         "valid",
         "",
         "offsets",
+        "abscissa",
         "columns",
         "encode",
         "fastavro",
@@ -82,7 +83,7 @@ def main() -> None:
     )
     for title, message in MESSAGES.items():
         print(title)
-        print("{:>8}{:>8}{:>8}{:>9}{:>9}{:>9}{:>9}{:>10}   {}".format(*header))
+        print("{:>8}{:>8}{:>8}{:>9}{:>9}{:>9}{:>9}{:>9}{:>10}   {}".format(*header))
         for count in COUNTS:
             batch = batch_of(count, message)
             cuts = itertools.pairwise(codec.offsets(batch).tolist())
@@ -107,15 +108,17 @@ def main() -> None:
                 join,
                 valid,
                 offsets,
+                lambda batch=batch: codec.abscissa(batch),
                 lambda batch=batch: codec.columns(batch),
                 lambda columns=columns: codec.encode(DEMO, columns),
                 read,
             )
-            joined, proven, bounds, columned, encoded, yardstick = (cost_ns(each, count) for each in work)
+            costs = [cost_ns(each, count) for each in work]
+            joined, proven, bounds, times, columned, encoded, yardstick = costs
             ratio = f"({proven / joined:.1f})"
             print(
-                f"{count:>8}{joined:>8.0f}{proven:>8.0f} {ratio:>8}{bounds:>9.0f}{columned:>9.0f}"
-                f"{encoded:>9.0f}{yardstick:>10.0f}   {yardstick / columned:.1f}"
+                f"{count:>8}{joined:>8.0f}{proven:>8.0f} {ratio:>8}{bounds:>9.0f}{times:>9.0f}"
+                f"{columned:>9.0f}{encoded:>9.0f}{yardstick:>10.0f}   {yardstick / columned:.1f}"
             )
         print()
 

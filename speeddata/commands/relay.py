@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
-from collections.abc import Sequence
+import select
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
 
 from speeddata import options, report, table
-from speeddata.errors import UsageError
+from speeddata.errors import StdoutClosed, UsageError
 from speeddata.names import LISTEN_PORT, Endpoint, channel_name
 from speeddata.options import SchemaFile
+from speeddata.output import STDOUT, Bytes
 
 if TYPE_CHECKING:
+    from speeddata.interrupts import Stop
     from speeddata.relay.relaying import FixedChannel
     from speeddata.relay.serving import Status
 
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     "--listen", type=options.LISTEN, help=f"Where announced sources send.  [default: 0.0.0.0:{LISTEN_PORT}]"
 )
 @options.output.but(default="data", help="Directory of the recording.")
-@options.factor.but(help="The decimated group gets one datum in so many.")
-@options.method
+@options.factor.but(help="The decimated group gets one window in so many datums.")
+@options.method.but(help="What the decimated group gets of each window.")
 @options.interface.but(
     help="Interface to serve and join groups on.  [default: serve on loopback, join on all]"
 )
@@ -109,9 +111,18 @@ def command(
                 Recorder(output, rotation=rotation, limits=limits, sync_ns=sync_ns)
             )
         relay = stack.enter_context(
-            Relay(fixed, listen=listen, factor=factor, recorder=recorder, on=interface, ttl=ttl, allow=allow)
+            Relay(
+                fixed,
+                listen=listen,
+                factor=factor,
+                method=method,
+                recorder=recorder,
+                on=interface,
+                ttl=ttl,
+                allow=allow,
+            )
         )
-        relay.run(stop, every_second=_print_json if as_json else _show)
+        relay.run(stop, every_second=_json_lines(stop) if as_json else _show)
 
 
 def _fixed_channels(arguments: Sequence[str], time_unit: str | None) -> list[FixedChannel]:
@@ -127,7 +138,13 @@ def _fixed_channels(arguments: Sequence[str], time_unit: str | None) -> list[Fix
             )
         schema = SchemaFile(str(wanted.schema)).read(time_unit) if wanted.schema else None
         fixed[name] = FixedChannel(
-            wanted.name, wanted.listen, schema, wanted.full, wanted.decimated, wanted.factor
+            wanted.name,
+            wanted.listen,
+            schema,
+            wanted.full,
+            wanted.decimated,
+            wanted.factor,
+            wanted.method,
         )
     for argument in arguments:
         name, equals, rest = argument.partition("=")
@@ -143,10 +160,22 @@ def _fixed_channels(arguments: Sequence[str], time_unit: str | None) -> list[Fix
     return list(fixed.values())
 
 
-def _print_json(statuses: Sequence[Status]) -> None:
-    for status in statuses:
-        print(json.dumps(dataclasses.asdict(status)))
-    sys.stdout.flush()
+def _json_lines(stop: Stop) -> Callable[[Sequence[Status]], None]:
+    """A line a channel, every second; a reader that stalls misses some, and stops nothing."""
+    out, room = Bytes(), select.poll()
+    room.register(STDOUT, select.POLLOUT)
+
+    def tell(statuses: Sequence[Status]) -> None:
+        for status in statuses:
+            if not room.poll(0):
+                return  # a pipe that is ready takes a line whole: it is shorter than PIPE_BUF
+            try:
+                out.write(json.dumps(dataclasses.asdict(status)).encode() + b"\n")
+            except StdoutClosed:
+                stop.ask()  # the end, as for every command, with files closed and goodbyes said
+                return
+
+    return tell
 
 
 def _show(statuses: Sequence[Status]) -> None:

@@ -39,9 +39,7 @@ GATHER_NS = 2_000_000
 FETCH_NS = 20_000_000
 LAST_FETCH_NS = 2_000_000_000
 SECOND_NS = 1_000_000_000
-ANSWER_EVERY_NS = (
-    SECOND_NS // 10
-)  # queries are answered at most this often, so that a flood of them echoes no flood
+ANSWER_EVERY_NS = SECOND_NS // 10  # at most: a flood of queries echoes no flood
 GOODBYES = 3
 _TOLD_LIMIT = 1024
 _SEARCHED = 1024  # bytes: so few are searched as quickly as looked at one by one
@@ -55,7 +53,7 @@ class Relay:
     Args:
         fixed: channels that the user names.
         listen: the port for announced sources; None for none.
-        factor: decimation factor of channels that fix none.
+        factor, method: of the decimation of channels that fix none.
         recorder: None records nothing.
         on: interfaces by name or address; empty: send on loopback, join groups on all.
         ttl: of what is sent to groups.
@@ -73,11 +71,12 @@ class Relay:
         listen: Endpoint | None,
         factor: int,
         recorder: Recorder | None,
+        method: str = "pick",
         on: Sequence[str] = (),
         ttl: int = 1,
         allow: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = (),
     ) -> None:
-        self._factor, self._recorder = factor, recorder
+        self._factor, self._method, self._recorder = factor, method, recorder
         self._fixed = {channel.name.lower(): channel for channel in fixed}
         self._allowed = Allowed(allow)
         self._told: dict[tuple[object, ...], None] = {}
@@ -218,8 +217,9 @@ class Relay:
         for port in self._ports:
             self._fetch(port, now_ns, LAST_FETCH_NS)
             port.read_drops(self.channels)
-        for _ in range(GOODBYES):
-            for channel in self.channels.values():
+        for channel in self.channels.values():
+            channel.end_window()
+            for _ in range(GOODBYES):
                 self._announce(channel, now_ns, state=END)
         for channel in self.channels.values():
             channel.measure(now_ns)
@@ -331,7 +331,8 @@ class Relay:
             derived = self._outlets.endpoints(name)
             full, decimated = full or derived[0], decimated or derived[1]
         factor = (fixed.factor if fixed else None) or self._factor
-        channel = ServedChannel(name, full, decimated, factor, self._sender, self._recorder)
+        method = (fixed.method if fixed else None) or self._method
+        channel = ServedChannel(name, full, decimated, factor, self._sender, self._recorder, method)
         # Announcements are spread over the second, so that many channels do not speak all at once.
         channel.announce_at_ns = time.monotonic_ns() + full.port * 7919 % 1000 * (SECOND_NS // 1000)
         self._announce_at_ns = min(self._announce_at_ns, channel.announce_at_ns)

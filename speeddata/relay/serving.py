@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from speeddata.decimation import Pick
-from speeddata.errors import HostError
+from speeddata import decimation
+from speeddata.errors import DataError, HostError
 from speeddata.names import DECIMATED_GROUP, FULL_GROUP, Endpoint, derived_port
 from speeddata.wire import interfaces
-from speeddata.wire.announcement import END, LIVE, ROLE_RELAY, Announcement
+from speeddata.wire.announcement import END, LIVE, ROLE_RELAY, SIZE_LIMIT, Announcement
 from speeddata.wire.sessions import SILENCE_NS, Address, Roster, Session, Speaker
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ _PORTS = range(20_000, 30_000)
 _AVOIDED = 1024  # endpoints of others that are kept clear of
 _REMEMBERED = 4096  # names
 _HOSTS = 1024
+_OTHER_FIELDS = 2048  # bytes: what an announcement holds beside its schemas, at most
+
+log = logging.getLogger("speeddata")
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class FixedChannel:
         listen: where its datums arrive; a group is joined. None: on the shared port, once it is announced.
         schema: of bare datums; None: announced.
         full, decimated: the groups it is re-served on; None: derived from its name.
-        factor: None: the relay's own.
+        factor, method: None: the relay's own.
     """
 
     name: str
@@ -52,6 +56,7 @@ class FixedChannel:
     full: Endpoint | None = None
     decimated: Endpoint | None = None
     factor: int | None = None
+    method: str | None = None
 
 
 class Port:
@@ -193,12 +198,11 @@ class ServedChannel:
     Args:
         name: of the channel.
         full: the group that everything is re-served on.
-        decimated: the group that every *factor*-th datum is re-served on.
+        decimated: the group that gets what is left of each *factor* datums.
         sender: to the groups, on every interface, from one source port.
         recorder: None records nothing.
+        method: how they are thinned, one of `decimation.METHODS`.
     """
-
-    method = "pick"
 
     def __init__(
         self,
@@ -208,8 +212,11 @@ class ServedChannel:
         factor: int,
         sender: Sender,
         recorder: Recorder | None,
+        method: str = "pick",
     ) -> None:
-        self.name, self.full, self.decimated, self.factor = name, full, decimated, factor
+        self.name, self.full, self.decimated = name, full, decimated
+        self.factor = factor
+        self.method = self._wanted_method = method
         self.schema: Schema | None = None
         self.session: Session | None = None
         self.received = self.served = self.lost_kernel = 0
@@ -223,7 +230,7 @@ class ServedChannel:
         self._ways = len(sender.addresses)  # interfaces: a datum served on each of them is served once
         self._writer: ChannelWriter | None = None
         self._tally: Tally | None = None  # of the recorder, through all sessions
-        self._decimator = Pick(factor)
+        self._decimator: decimation.Decimator | None = None
         self._full_address, self._decimated_address = full.address, decimated.address
         self._rate_hz = 0.0
         self._rate_since = (0, 0)  # received, ns: when the rate was last worked out
@@ -232,7 +239,7 @@ class ServedChannel:
         """A new session: a new file, a new schema perhaps. *session* is None for bare senders."""
         self.end()
         self.schema, self.session, self._session_id, self.ended = schema, session, session_id, False
-        self._decimator = Pick(self.factor)
+        self._begin_windows(schema)
         self._rate_since = (self.received, now_ns)
         if self._recorder is not None:
             self._writer = self._recorder.channel(self.name, schema, session_id)
@@ -242,10 +249,12 @@ class ServedChannel:
         """From now on *session* tells what was lost; the file goes on, since its schema was known before."""
         self._lost_before = self.lost
         self.session = session
+        self.end_window()
 
     def end(self) -> None:
-        """The session is over: its file is closed."""
+        """The session is over: its last window is served, its file closed."""
         self.ended = True
+        self.end_window()
         if self._writer is not None:
             self.tell_writer()
             self._writer.close()
@@ -265,11 +274,36 @@ class ServedChannel:
         self._heard_ns = now_ns
         self.received += len(offsets) - 1
         self.served += self._sender.send(data, offsets, self._full_address) // self._ways
-        thin, thin_offsets = self._decimator.take(data, offsets)
-        if thin:
-            self._sender.send(thin, thin_offsets, self._decimated_address)
+        if self._decimator is not None:
+            self._serve_thin(*self._decimator.take(data, offsets))
         if self._writer is not None:
             self._writer.add(data, offsets, address, now_ns)
+
+    def end_window(self) -> None:
+        """Serve what is left of a window that is not full: none goes over from one session to the next."""
+        if self._decimator is not None and self.schema is not None:
+            self._serve_thin(*self._decimator.finish())
+            self._decimator = self._made(self.schema)
+
+    def _serve_thin(self, data: bytes, offsets: NDArray[np.int64]) -> None:
+        if data:
+            self._sender.send(data, offsets, self._decimated_address)
+
+    def _begin_windows(self, schema: Schema) -> None:
+        self.method = self._wanted_method
+        try:
+            self._decimator = self._made(schema)
+            thin = self._decimator.schema
+            if thin is not schema and _bytes(schema) + _bytes(thin) > SIZE_LIMIT - _OTHER_FIELDS:
+                raise DataError("an announcement has no room for the schema that it would change to")
+        except DataError as exc:
+            log.warning("%s: the decimated group picks: no %s, %s", self.name, self.method, exc)
+            self.method = "pick"
+            self._decimator = self._made(schema)
+
+    def _made(self, schema: Schema) -> decimation.Decimator:
+        # What arrives is served before it is looked at: it can be anything.
+        return decimation.make(self.method, self.factor, schema, proven=False)
 
     @property
     def lost(self) -> int:
@@ -333,4 +367,10 @@ class ServedChannel:
             "rate_hz": f"{told.rate_hz:.1f}",
             "state": state or told.state,
         }
+        if self._decimator is not None and self._decimator.schema is not self.schema:
+            fields["decimated_schema"] = self._decimator.schema.text
         return Announcement(ROLE_RELAY, self.name, self._session_id, self.schema.text, fields)
+
+
+def _bytes(schema: Schema) -> int:
+    return len(schema.text.encode())

@@ -17,7 +17,8 @@ from speeddata import __version__, names, report, settings, timerange
 from speeddata.avro import schema
 from speeddata.errors import SpeedDataError, UsageError
 
-METHODS = ("pick",)
+METHODS = ("pick", "minmax", "mean", "rms")
+COMPRESSIONS = ("none", "gzip", "lzf")
 FORMATS = ("avro", "json", "csv")
 TIME_UNITS = tuple(schema.TICK_NS)
 
@@ -81,6 +82,13 @@ def _share(text: str) -> float:
     return float(number) / 100
 
 
+def _tag(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"'{text}' is no tag", mend="write KEY=VALUE")
+    return key.strip(), value
+
+
 DURATION = Parsed("duration", timerange.duration_ns)
 SIZE = Parsed("size", timerange.size_bytes)
 PERCENT = Parsed("percent", _share)
@@ -90,6 +98,7 @@ NAME = Parsed("name", names.channel_name)
 NETWORK = Parsed("network", _network)
 SCHEMA = Parsed("file", SchemaFile)
 TEXTS = Parsed("name", str.strip)
+TAG = Parsed("tag", _tag)
 
 
 @dataclass(frozen=True)
@@ -173,6 +182,22 @@ as_json = _option(
 )
 time = _option(
     "--time", type=click.Choice(("number", "iso")), default="number", help="How the time is written."
+)
+since = _option(
+    "--since", metavar="MOMENT", help="From then on: RFC 3339, now, or relative to now such as -10m."
+)
+until = _option("--until", metavar="MOMENT", help="Before then: likewise.")
+last = _option("--last", metavar="DURATION", help="So long back from the end of the data: 90s, 10m, 1h.")
+tag = _option(
+    "--tag",
+    "tags",
+    multiple=True,
+    type=TAG,
+    metavar="KEY=VALUE",
+    help="An attribute of the set; may be repeated.",
+)
+compress = _option(
+    "--compress", type=click.Choice(COMPRESSIONS), default="gzip", help="How columns are compressed."
 )
 allow = _option(
     "--allow",

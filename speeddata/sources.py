@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from speeddata.avro.schema import Schema
@@ -15,7 +16,7 @@ from speeddata.errors import DataError, PartlyDone, PeerError, UsageError
 from speeddata.interrupts import Stop
 from speeddata.names import Endpoint, is_channel_name, printable
 from speeddata.recording import catalogue
-from speeddata.recording.reading import Reader
+from speeddata.recording.reading import Choice, Reader, Recorded
 from speeddata.stages import Tally, decodable, told_apart
 from speeddata.streams import ContainerStream, file_pieces
 from speeddata.wire.live import LiveChannel
@@ -52,6 +53,7 @@ class Channel:
         batches: boundaries are known where they came from the network.
         live: datums come as they happen: hand them on at once.
         shortfalls: what could not be read, told so far.
+        files: those that its batches came from, so far.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Channel:
     batches: Iterator[Batch]
     live: bool = False
     shortfalls: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
 
     def told_apart(self) -> Iterator[Batch]:
         """The batches with their boundaries known; a block where none can be found is left out, and told."""
@@ -84,6 +87,19 @@ def is_file(source: str) -> bool:
     return "/" in source or source.endswith(".avro")
 
 
+def standard_input() -> str:
+    """The SOURCE that is meant where none is named.
+
+    Raises:
+        UsageError: standard input is a terminal.
+    """
+    if sys.stdin.isatty():
+        raise UsageError(
+            "no SOURCE", mend="name a channel, an ADDR:PORT, a file with a / in it, or pipe into it"
+        )
+    return "-"
+
+
 @contextmanager
 def channel(source: str | None, wanted: Wanted, stop: Stop) -> Iterator[Channel]:
     """Open a SOURCE that has to be one channel.
@@ -93,12 +109,7 @@ def channel(source: str | None, wanted: Wanted, stop: Stop) -> Iterator[Channel]
         PeerError: a live channel that nobody announces.
         HostError, DataError: it cannot be read, or is not what it claims to be.
     """
-    if source is None:
-        if sys.stdin.isatty():
-            raise UsageError(
-                "no SOURCE", mend="name a channel, an ADDR:PORT, a file with a / in it, or pipe into it"
-            )
-        source = "-"
+    source = source or standard_input()
     kind = _stream if source == "-" else _files if is_file(source) else _live
     with kind(source, wanted, stop) as opened:
         if wanted.duration_ns is None:
@@ -106,6 +117,82 @@ def channel(source: str | None, wanted: Wanted, stop: Stop) -> Iterator[Channel]
         else:
             with stop.after(wanted.duration_ns / 1e9):
                 yield opened
+
+
+class Channels:
+    """Several channels; iterating, once, yields first those that are live, then those in files.
+
+    Live ones go on at the same time: read each in a thread of its own. One in files has to be read to its end
+    before the next one is asked for, and is there only if it has a block to read.
+    """
+
+    def __init__(self, live: Sequence[Channel], recorded: Reader | None) -> None:
+        self.live = live
+        self._recorded = recorded
+        self._all = list(live)
+
+    def __iter__(self) -> Iterator[Channel]:
+        yield from self.live
+        if self._recorded is not None:
+            for name, blocks in groupby(self._recorded, key=lambda block: block.channel):
+                opened = Channel(name, None, iter(()))
+                opened.batches = _noting_files(opened, blocks)
+                self._all.append(opened)
+                yield opened
+
+    def shortfall(self) -> PartlyDone | None:
+        """What could not be read of all of them, once they are at their end; None when nothing is missing."""
+        told = [f"{printable(each.name)}: {what}" for each in self._all for what in each.shortfalls]
+        if self._recorded is not None:
+            told += _unread(self._recorded)
+        return PartlyDone(", ".join(told)) if told else None
+
+
+def _noting_files(opened: Channel, blocks: Iterator[Recorded]) -> Iterator[Batch]:
+    for block in blocks:
+        if not opened.files or opened.files[-1] != block.path:
+            opened.files.append(block.path)
+        yield block.batch
+
+
+@contextmanager
+def channels(
+    names: Sequence[str],
+    wanted: Wanted,
+    stop: Stop,
+    *,
+    only: Collection[str] | None = None,
+    choice: Choice | None = None,
+) -> Iterator[Channels]:
+    """Open every SOURCE of *names*; files and directories are read together, each channel in recording order.
+
+    Args:
+        names: sources, at least one.
+        wanted: what the options say about them.
+        stop: ends them when asked.
+        only: of files, the channels to read; None = all.
+        choice: of files, leaves out blocks by what their index says (see `reading.Reader`).
+
+    Raises:
+        UsageError: one means nothing, or standard input is named twice.
+        PeerError: a live channel that nobody announces.
+        HostError, DataError: one cannot be read, or is not what it claims to be.
+    """
+    names = list(dict.fromkeys(names))
+    paths = [Path(name) for name in names if is_file(name)]
+    recorded = None
+    if paths:
+        recorded = Reader(paths, stop=stop, channels=only, choice=choice, time_unit=wanted.time_unit)
+    others = [name for name in names if not is_file(name)]
+    if paths and others and wanted.duration_ns is not None:
+        raise UsageError("of files would be left out what is not read by then", where="--duration")
+    with ExitStack() as stack:
+        live = [
+            stack.enter_context((_stream if name == "-" else _live)(name, wanted, stop)) for name in others
+        ]
+        if live and wanted.duration_ns is not None:
+            stack.enter_context(stop.after(wanted.duration_ns / 1e9))
+        yield Channels(live, recorded)
 
 
 @contextmanager
@@ -136,9 +223,16 @@ def _files(source: str, wanted: Wanted, stop: Stop) -> Iterator[Channel]:
     reader = Reader(Path(source), stop=stop, follow=wanted.follow, time_unit=wanted.time_unit)
     opened = Channel(name, schema, (recorded.batch for recorded in reader), live=wanted.follow)
     yield opened
-    _tell_damage(opened, reader.damaged_bytes)
+    opened.shortfalls += _unread(reader)
+
+
+def _unread(reader: Reader) -> list[str]:
+    told = []
+    if reader.damaged_bytes:
+        told.append(f"{reader.damaged_bytes} damaged bytes skipped")
     if reader.gaps:
-        opened.shortfalls.append(f"{reader.gaps} files were gone before they were read")
+        told.append(f"{reader.gaps} files were gone before they were read")
+    return told
 
 
 def _tell_damage(opened: Channel, damaged_bytes: int) -> None:

@@ -152,16 +152,23 @@ def _set(directory: Path, schema: Schema, begun_ns: int, told: Status) -> str:
     from speeddata.demonstration import NAME
     from speeddata.h5file import SetFile
     from speeddata.interrupts import Stop
+    from speeddata.pivoting import Wish, pivot_channel
     from speeddata.recording.catalogue import parse_file_name
     from speeddata.recording.reading import Reader
+    from speeddata.sources import Channel
+
+    opened = Channel(NAME, schema, iter(()))
 
     def batches() -> Iterator[Batch]:
         for recorded in Reader(directory / NAME, stop=Stop()):
             named = parse_file_name(recorded.path.name)
             if named is not None and named[1] >= begun_ns:
+                if recorded.path not in opened.files:
+                    opened.files.append(recorded.path)
                 yield recorded.batch
 
+    opened.batches = batches()
     path = directory / f"{NAME}.h5"
     with SetFile(path, created_ns=time.time_ns()) as made:
-        made.add(NAME, schema, batches(), {name: getattr(told, name) for name in _COUNTS})
+        pivot_channel(opened, made, Wish(), attributes={name: getattr(told, name) for name in _COUNTS})
     return str(path)

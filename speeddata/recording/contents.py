@@ -69,7 +69,7 @@ def contents(directory: Path) -> Iterator[Contents]:
         for path in paths:
             try:
                 bytes_there, header = path.stat().st_size, catalogue.header_of(path)
-                entries = list(_entries(path, header)) if header is not None else []
+                entries = list(entries_of(path, header)) if header is not None else []
             except FileNotFoundError:  # retention was quicker
                 continue
             if header is None:
@@ -87,7 +87,7 @@ def contents(directory: Path) -> Iterator[Contents]:
             yield Contents(channel, schema, len(paths), size, datums, least, greatest, lost, told.rejected)
 
 
-def _entries(path: Path, header: Header) -> Iterator[Entry]:
+def entries_of(path: Path, header: Header) -> Iterator[Entry]:
     """The blocks of a file: those that its index knows, then the rest, which have to be read."""
     known = read_index(path, header, path.stat().st_size)
     yield from known

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -67,14 +67,14 @@ class _Missed:
 
 
 class Reader:
-    """Reads the recordings of *path*, a directory or a file; iterating, once, yields their blocks.
+    """Reads the recordings of *paths*, directories or files; iterating, once, yields their blocks.
 
     Without *follow* it reads channel after channel, each in recording order. With *follow* it goes on with
     all of them in turn, new files and new channels among them, until asked to stop. A file is left when its
     successor is there, which means that the writer was done with it, and all of it was read.
 
     Args:
-        path: a directory, searched recursively, or one file.
+        paths: directories, searched recursively, or files; one of them, or several.
         stop: ends the iteration when asked.
         follow: wait for more.
         channels: names of those to read, compared without case; None = all.
@@ -89,7 +89,7 @@ class Reader:
 
     def __init__(
         self,
-        path: Path,
+        paths: Path | Sequence[Path],
         *,
         stop: Stop,
         follow: bool = False,
@@ -102,7 +102,7 @@ class Reader:
         self._wanted = None if channels is None else {name.lower() for name in channels}
         self._starts = {name.lower(): position for name, position in (start or {}).items()}
         self._choice, self._time_unit = choice, time_unit
-        self._catalogue = Catalogue(path)
+        self._catalogues = [Catalogue(path) for path in ([paths] if isinstance(paths, Path) else paths)]
         self._channels: dict[str, _Channel] = {}
         self._missed = _Missed()
 
@@ -141,7 +141,10 @@ class Reader:
             self._find()
 
     def _find(self) -> None:
-        for name, path in self._catalogue.new():
+        found = dict.fromkeys(pair for catalogue in self._catalogues for pair in catalogue.new())
+        if len(self._catalogues) > 1:
+            found = dict.fromkeys(sorted(found, key=lambda pair: recording_order(pair[1].name)))
+        for name, path in found:
             key = name.lower()
             if self._wanted is not None and key not in self._wanted:
                 continue

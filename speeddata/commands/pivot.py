@@ -1,0 +1,218 @@
+"""`speeddata pivot`: rows to columns."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from speeddata import options, report, timerange
+from speeddata.errors import DataError, HostError, Interrupted, PartlyDone, UsageError
+
+if TYPE_CHECKING:
+    from speeddata.avro.schema import Schema
+    from speeddata.batch import Batch
+    from speeddata.cutting import Range
+    from speeddata.pivoting import Made
+    from speeddata.recording.blockindex import Entry
+    from speeddata.recording.listing import Listing
+    from speeddata.recording.reading import Choice
+
+_REDRAW_S = 0.2
+_BAR = 30  # characters
+
+log = logging.getLogger("speeddata")
+
+
+@click.command()
+@click.argument("source", nargs=-1)
+@options.output.but(required=True, help="The set to write; strftime's % signs take the time of --until, UTC.")
+@options.since
+@options.until
+@options.last
+@options.signal
+@options.factor.but(default=1)
+@options.method
+@click.option("--sort", is_flag=True, help="Put the samples in the order of the abscissa.")
+@options.tag
+@options.compress
+@options.duration
+@options.schema_file.but(help="Schema of an ADDR:PORT that nobody announces (.avsc).")
+@options.time_unit
+@options.decimated
+@options.interface.but(help="Interface to receive on.  [default: loopback and every multicast interface]")
+def command(
+    source: Sequence[str],
+    output: str,
+    since: str | None,
+    until: str | None,
+    last: str | None,
+    signals: Sequence[str],
+    factor: int,
+    method: str,
+    sort: bool,
+    tags: Sequence[tuple[str, str]],
+    compress: str,
+    duration_ns: int | None,
+    schema: options.SchemaFile | None,
+    time_unit: str | None,
+    decimated: bool,
+    interface: Sequence[str],
+) -> None:
+    """Turn channels into one HDF5 set: a group for each channel, a dataset for each signal.
+
+    SOURCE, one or more, is a file or a directory, told by a / in it or by .avro at its end; a live channel by
+    name; an ADDR:PORT where datums arrive; or - for a container on standard input. Files of one channel make
+    one group. Live channels are taken until -d is over or Ctrl-C.
+
+    A moment is inside the range from --since on, and before --until. Samples stay in the order they were
+    recorded, unless --sort. The set appears under its name when it is whole.
+
+    \b
+    Examples:
+        speeddata pivot data/ --since -10m -o 'sets/%Y%m%dT%H%M.h5' --tag run=42
+        speeddata pivot data/rig/ --last 1h -S 'sine*' -n 100 -m minmax -o slow.h5
+        speeddata pivot rig engine -d 60 -o minute.h5
+    """
+    from speeddata import columnar, cutting, h5file, pivoting, sources
+    from speeddata.interrupts import watch
+    from speeddata.recording import listing
+
+    begun_ns = time.time_ns()
+    named = list(source) or [sources.standard_input()]
+    wanted = sources.Wanted(
+        schema=schema.read(time_unit) if schema else None,
+        time_unit=time_unit,
+        on=interface,
+        decimated=decimated,
+        duration_ns=duration_ns,
+    )
+    span = cutting.range_of(since, until, last, begun_ns)
+    files = listing.listing(Path(name) for name in named if sources.is_file(name))
+    span = _ended(span, named, files, time_unit)
+    path = _path(output, span, begun_ns)
+    progress = _Progress(sum(file.stat().st_size for paths in files.values() for file in paths))
+    wish = pivoting.Wish(span, signals, factor, method, sort)
+    with (
+        watch() as stop,
+        sources.channels(named, wanted, stop, choice=progress.watching(cutting.choice(span))) as channels,
+        h5file.SetFile(path, created_ns=begun_ns, compression=compress, attributes=dict(tags)) as into,
+    ):
+        if signals:
+            recorded = (each for paths in files.values() for each in listing.schemas(paths, time_unit))
+            live = (each.schema for each in channels.live if each.schema is not None)
+            columnar.refuse_unknown([*recorded, *live], signals)
+        made = pivoting.pivot(channels, into, wish, stop, seen=progress.see)
+        if stop.status and files:
+            raise Interrupted(stop.status)
+        into.note(_noted(span, made))
+    report.clear_status()
+    _tell(path, made, progress)
+    if shortfall := channels.shortfall():
+        raise shortfall
+    if not any(each.samples for each in made):
+        raise PartlyDone("no data in the range, and none in the set", where=str(path))
+
+
+def _ended(span: Range, named: Sequence[str], files: Listing, time_unit: str | None) -> Range:
+    """The range with the end of the data known, where --last asks for it."""
+    from speeddata import sources
+    from speeddata.recording import listing
+
+    paths = [name for name in named if sources.is_file(name)]
+    if paths and not files:
+        raise DataError("holds no recording", where=", ".join(paths))
+    if span.last_ns is None:
+        return span
+    if len(paths) < len(named):
+        raise UsageError("only files have an end", where="--last", mend="say how long with --duration")
+    ends = [listing.end_ns(each, time_unit) for each in files.values()]
+    return span.ending(max((end for end in ends if end is not None), default=0))
+
+
+def _path(output: str, span: Range, now_ns: int) -> Path:
+    """-o with the time of --until in it, and its directory made."""
+    until_ns = now_ns if span.until_ns is None else span.until_ns
+    text = output
+    if "%" in output:
+        try:
+            text = datetime.fromtimestamp(until_ns // 10**9, UTC).strftime(output)
+        except (ValueError, OverflowError, OSError) as exc:
+            raise UsageError(f"'{output}' cannot take the time: {exc}", where="--output") from None
+    path = Path(text)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise HostError(f"cannot be made: {exc.strerror}", where=str(path.parent)) from exc
+    return path
+
+
+def _noted(span: Range, made: Sequence[Made]) -> dict[str, str]:
+    """What the set says of its range: what was asked for, else what there is."""
+    least = [each.least_ns for each in made if each.least_ns is not None]
+    greatest = [each.greatest_ns for each in made if each.greatest_ns is not None]
+    since_ns = min(least, default=None) if span.since_ns is None else span.since_ns
+    until_ns = span.until_ns
+    if until_ns is None and greatest:
+        until_ns = max(greatest) + 1
+    noted = {}
+    for name, moment in (("since", since_ns), ("until", until_ns)):
+        if moment is not None:
+            try:
+                noted[name] = timerange.iso_utc(moment)
+            except ValueError:  # a time that no calendar knows
+                noted[name] = f"{moment} ns"
+    if not any(each.samples for each in made):
+        noted["note"] = "no data in the range"
+    return noted
+
+
+class _Progress:
+    """How far it is: bytes read of those that have to be."""
+
+    def __init__(self, total: int) -> None:
+        self.read = 0
+        self._total, self._begun, self._shown = total, time.monotonic(), 0.0
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._begun
+
+    def watching(self, choice: Choice | None) -> Choice | None:
+        """*choice*, and what it leaves out need not be waited for."""
+        if choice is None:
+            return None
+
+        def watched(schema: Schema, block: Entry) -> bool:
+            chosen = choice(schema, block)
+            if not chosen:
+                self._total -= block.size
+            return chosen
+
+        return watched
+
+    def see(self, batch: Batch) -> None:
+        self.read += len(batch.data)
+        now = time.monotonic()
+        if now - self._shown < _REDRAW_S:
+            return
+        self._shown = now
+        rate = self.read / max(self.seconds, 1e-3)
+        told = f"{self.read / 1e6:,.0f} MB, {rate / 1e6:,.0f} MB/s"
+        if self._total > self.read:
+            done = self.read / self._total
+            bar = ("#" * round(_BAR * done)).ljust(_BAR, ".")
+            told = f"[{bar}] {done:4.0%}  {told}, {(self._total - self.read) / rate:.0f} s left"
+        report.status([told])
+
+
+def _tell(path: Path, made: Sequence[Made], progress: _Progress) -> None:
+    groups = [each for each in made if each.samples]
+    samples = sum(each.samples for each in groups)
+    channels = "1 channel" if len(groups) == 1 else f"{len(groups)} channels"
+    log.info("%s: %s, %s samples, %.1f s", path, channels, f"{samples:,}", progress.seconds)

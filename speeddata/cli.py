@@ -17,6 +17,9 @@ COMMANDS = {
     "send": "Send each datum as one packet: from a file, a pipe or demo waveforms.",
     "relay": "Record every datum and serve it again over multicast, in full and decimated.",
     "tap": "Copy a channel, live or recorded, to standard output.",
+    "decimate": "Keep one window in N datums: the first, the extremes, the mean or the rms.",
+    "pivot": "Cut, pick and thin channels into an HDF5 set: a column for each signal.",
+    "info": "Tell what a channel is, its range, rate and gaps, and what is damaged.",
     "ls": "List the channels that are live, or those in a recording.",
     "demo": "Source, relay and summary in one command, on this machine only.",
 }

@@ -21,9 +21,11 @@ HEAVY = ("numpy", "h5py", "fastavro", "textual", "rich")
 STAIRCASE = """
     errors names timerange
     avro.types avro.schema avro.varints avro.skipper batch
-    avro.datum avro.heads avro.layout avro.columns avro.packing avro.codec avro.compression avro.container
+    avro.datum avro.heads avro.layout avro.columns avro.packing avro.boundaries avro.codec
+    avro.compression avro.container
     wire.announcement wire.sessions
-    decimation stages rows text table sparkline
+    reductions windows windowed decimation
+    stages cutting columnar rows text table sparkline steps findings telling samples
     sending.waveforms sending.pacing sending.stamping
     recording.gathering
     --
@@ -31,13 +33,15 @@ STAIRCASE = """
     wire.interfaces wire.sockets wire.linux_datagrams wire.datagrams wire.discovery wire.finding wire.live
     recording.outages recording.ledger recording.directorylock recording.rememberedports
     recording.blockfile recording.blockindex recording.catalogue recording.rejects recording.channelfiles
-    recording.contents recording.reading recording.retention recording.recorder
+    recording.contents recording.listing recording.reading recording.retention recording.recorder
     relay.serving relay.relaying
     sending.feeds sending.sender
-    sources output h5file demonstration
+    sources output h5disk h5chunks h5storage h5file pivoting demonstration
+    repairing inspection h5reading sets tapping
     --
     settings report options
-    commands.send commands.relay commands.tap commands.ls commands.demo
+    commands.send commands.relay commands.tap commands.decimate commands.pivot commands.info commands.ls
+    commands.demo
     cli
 """
 PURE, EDGES, FACES = (floor.split() for floor in STAIRCASE.split("--"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -82,6 +83,14 @@ def make(
     return made if proven else Proving(made, schema)
 
 
+@lru_cache(maxsize=256)
+def _alone(size: int) -> Offsets:
+    """The boundaries of one datum: slow channels ask for few different ones, hundreds of times a second."""
+    offsets = np.array((0, size), np.int64)
+    offsets.flags.writeable = False
+    return offsets
+
+
 class Pick:
     """Keep the first datum of every *factor*; it passes byte for byte, and nothing is decoded.
 
@@ -107,8 +116,8 @@ class Pick:
         kept = (count - first + self.factor - 1) // self.factor
         self._skip = first + kept * self.factor - count
         if kept == 1:
-            start, end = int(offsets[first]), int(offsets[first + 1])
-            return data[start:end], np.array((0, end - start), np.int64)
+            start, end = offsets[first : first + 2].tolist()
+            return data[start:end], _alone(end - start)
         size = int(offsets[1] - offsets[0])
         if size and not np.count_nonzero(offsets[1:] - offsets[:-1] != size):
             # Equal sizes, the usual case: one strided copy, however many datums.

@@ -200,6 +200,9 @@ class Sender:
         Raises:
             OSError: the system refuses (only a sender that waits).
         """
+        if len(offsets) == 2:
+            start, end = offsets.tolist()
+            return self.send_one(data[start:end], address)
         runs = list(_runs(offsets)) if self._native else [_Run(0, len(offsets) - 1, 0)]
         return sum(outlet.send(data, offsets, runs, address) for outlet in self._outlets)
 

@@ -8,7 +8,7 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Self
 
 from speeddata.names import DISCOVERY
@@ -52,6 +52,7 @@ class Discovery:
         self._stop = stop
         self._session = announcement.new_session()
         self._heard: deque[Heard] = deque()
+        self._deaf_to: frozenset[tuple[str, int]] = frozenset()
         self._askers: list[socket.socket] = []
         self._sock = sockets.listen(DISCOVERY, interfaces=interfaces, buffer_bytes=_BUFFER_BYTES)
 
@@ -75,6 +76,10 @@ class Discovery:
                 asker.sendto(question, DISCOVERY.address)
             except OSError as exc:
                 log.debug("cannot ask by %s: %s", asker.getsockname()[0], exc.strerror)
+
+    def ignore(self, addresses: Iterable[tuple[str, int]]) -> None:
+        """Do not hear what comes from *addresses*: one's own words, for a relay, several a second."""
+        self._deaf_to = frozenset(addresses)
 
     def receive(self) -> list[Heard]:
         """Announcements that wait, with the addresses that they came from; never waits, ignores all else."""
@@ -106,6 +111,8 @@ class Discovery:
         with contextlib.suppress(BlockingIOError):
             for _ in range(_DATAGRAMS):
                 datagram, (host, port) = self._sock.recvfrom(1 << 16)
+                if (host, port) in self._deaf_to:
+                    continue
                 said = announcement.parse(datagram)
                 if said is not None and not (said.role == ROLE_QUERY and said.session == self._session):
                     self._heard.append((said, (host, port)))

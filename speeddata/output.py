@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from speeddata.avro import container
 from speeddata.avro.schema import Schema
 from speeddata.batch import Batch
-from speeddata.errors import DataError, HostError, StdoutClosed
+from speeddata.errors import DataError, HostError, StdoutClosed, UsageError
 
 STDOUT = 1
 
@@ -100,3 +100,46 @@ class Container:
                 self._schema, batch.schema, self._metadata.get("speeddata.channel", self._out.where)
             )
         self._out.write(container.frame(batch.count, len(batch.data)), batch.data, self._sync)
+
+
+def copy(
+    batches: Iterable[Batch],
+    begun: Schema | None,
+    form: str | None,
+    metadata: Mapping[str, str],
+    *,
+    iso: bool,
+) -> None:
+    """Batches of one channel to standard output, as they come.
+
+    Args:
+        begun: the schema, where it is known before the first datum.
+        form: "avro", "json" or "csv"; None: JSON Lines on a terminal, else a container.
+        metadata: as for `Container`; `speeddata.channel` is in it.
+        iso: the time as RFC 3339 text, where that is readable at all.
+
+    Raises:
+        UsageError: *iso* is wanted, and the abscissa does not tell its unit.
+        DataError: the schema changed, which a container or CSV cannot hold.
+    """
+    from speeddata import text  # with NumPy, which opening an output does without
+
+    out = Bytes()
+    terminal = os.isatty(out.fd)
+    form = form or ("json" if terminal else "avro")
+    container = Container(out, metadata)
+    if form == "avro" and begun is not None:
+        container.begin(begun)  # a reader may want the schema long before the first datum
+    elif iso and begun is not None and begun.time_unit is None:
+        abscissa = begun.abscissa.name
+        raise UsageError(f"'{abscissa}' does not tell its unit of time", mend="name it with --time-unit")
+    first = None
+    for batch in batches:
+        if form == "avro":
+            container.write(batch)
+        elif form == "json":
+            out.write(text.json_lines(batch, iso=iso))
+        else:
+            refuse_change(first or batch.schema, batch.schema, metadata["speeddata.channel"])
+            out.write(text.csv(batch, first is None, iso=iso, for_terminal=terminal))
+            first = batch.schema

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -89,7 +88,7 @@ def command(
         speeddata decimate data/rig/ --every 1s -m minmax -f json
         speeddata decimate rig -n 100 -m minmax --to 239.1.1.9:27500
     """
-    from speeddata import decimation, sources, stages
+    from speeddata import decimation, output, sources, stages
     from speeddata.interrupts import watch
 
     given = click.get_current_context().get_parameter_source("factor")
@@ -124,7 +123,7 @@ def command(
             said = {"speeddata.channel": channel.name, "speeddata.method": method}
             if every_ns is None:
                 said["speeddata.factor"] = str(factor)
-            _write(batches, begun, text_format, said, iso=time == "iso")
+            output.copy(batches, begun, text_format, said, iso=time == "iso")
     if shortfall := channel.shortfall():
         raise shortfall
 
@@ -135,32 +134,6 @@ def _sent_as(channel: str, method: str) -> str:
     if not is_channel_name(name):
         raise UsageError(f"'{printable(channel[:80])}' cannot name a channel", mend="give a name with --name")
     return name
-
-
-def _write(
-    batches: Iterable[Batch], begun: Schema | None, form: str | None, said: dict[str, str], *, iso: bool
-) -> None:
-    """To standard output, as `tap` writes it."""
-    from speeddata import output, text
-
-    form = form or ("json" if sys.stdout.isatty() else "avro")
-    out = output.Bytes()
-    container = output.Container(out, said)
-    if form == "avro" and begun is not None:
-        container.begin(begun)  # a reader may want the schema long before the first datum
-    elif iso and begun is not None and begun.time_unit is None:
-        abscissa = begun.abscissa.name
-        raise UsageError(f"'{abscissa}' does not tell its unit of time", mend="name it with --time-unit")
-    first = None
-    for batch in batches:
-        if form == "avro":
-            container.write(batch)
-        elif form == "json":
-            out.write(text.json_lines(batch, iso=iso))
-        else:
-            output.refuse_change(first or batch.schema, batch.schema, said["speeddata.channel"])
-            out.write(text.csv(batch, first is None, iso=iso, for_terminal=sys.stdout.isatty()))
-            first = batch.schema
 
 
 def _send(

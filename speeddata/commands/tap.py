@@ -50,8 +50,7 @@ def command(
         speeddata tap rig -f json --time iso | head -n 3
         speeddata tap data/rig/ --follow -f csv
     """
-    from speeddata import output, sources, stages, text
-    from speeddata.errors import UsageError
+    from speeddata import output, sources, stages
     from speeddata.interrupts import watch
 
     wanted = sources.Wanted(
@@ -63,27 +62,11 @@ def command(
         duration_ns=duration_ns,
     )
     form = text_format or ("json" if sys.stdout.isatty() else "avro")
-    out = output.Bytes()
     with watch(_GRACE_S) as stop, sources.channel(source, wanted, stop) as channel:
-        container = output.Container(out, {"speeddata.channel": channel.name})
-        if form == "avro" and channel.schema is not None:
-            container.begin(channel.schema)  # a reader may want the schema long before the first datum
-        elif time == "iso" and channel.schema is not None and channel.schema.time_unit is None:
-            abscissa = channel.schema.abscissa.name
-            raise UsageError(f"'{abscissa}' does not tell its unit of time", mend="name it with --time-unit")
         if form != "avro" and not channel.live:
             channel.batches = stages.gathered(channel.batches)
-        first = None
         batches = channel.batches if form == "avro" and count is None else channel.told_apart()
-        for batch in stages.limited(batches, count):
-            if form == "avro":
-                container.write(batch)
-            elif form == "json":
-                out.write(text.json_lines(batch, iso=time == "iso"))
-            else:
-                output.refuse_change(first or batch.schema, batch.schema, channel.name)
-                heading = first is None
-                out.write(text.csv(batch, heading, iso=time == "iso", for_terminal=sys.stdout.isatty()))
-                first = batch.schema
+        metadata = {"speeddata.channel": channel.name}
+        output.copy(stages.limited(batches, count), channel.schema, form, metadata, iso=time == "iso")
     if shortfall := channel.shortfall():
         raise shortfall

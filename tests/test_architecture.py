@@ -34,7 +34,7 @@ STAIRCASE = """
     recording.outages recording.ledger recording.directorylock recording.rememberedports
     recording.blockfile recording.blockindex recording.catalogue recording.rejects recording.channelfiles
     recording.contents recording.listing recording.reading recording.retention recording.recorder
-    relay.serving relay.relaying
+    relay.once relay.serving relay.channels relay.hearing relay.relaying
     sending.feeds sending.sender
     sources output h5disk h5chunks h5storage h5file pivoting demonstration
     repairing inspection h5reading sets tapping

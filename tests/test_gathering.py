@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speeddata.avro import schema
-from speeddata.recording.gathering import BLOCK_BYTES, OpenBlock, reason, sift
+from speeddata.recording.gathering import BLOCK_BYTES, OpenBlock, joined, reason, sift
 
 BOOLS = schema.parse(
     '{"type": "record", "name": "r", "fields": ['
@@ -49,7 +49,7 @@ def test_blocks_hold_every_datum_in_order_and_never_more_than_64_kib(arrivals):
     seen = []
     for block in blocks:
         if block.count:
-            data, offsets = block.joined()
+            data, offsets = joined([block])
             assert (len(data), len(offsets)) == (block.size, block.count + 1)
             assert block.size <= BLOCK_BYTES
             assert offsets[0] == 0
@@ -63,8 +63,8 @@ def test_an_arrival_that_fills_the_block_alone_is_not_copied():
     data, offsets = packed([b"ab", b"c"])
     block = OpenBlock(0, 0)
     assert block.take(data, offsets, 0, ("::1", 5), 0) == 2
-    joined, boundaries = block.joined()
-    assert joined is data
+    together, boundaries = joined([block])
+    assert together is data
     assert boundaries is offsets
 
 

@@ -22,10 +22,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from speeddata.avro import schema
+from speeddata.avro import container, schema
 from speeddata.avro.container import zigzag
 from speeddata.errors import HostError, PartlyDone
 from speeddata.recording import ledger
+from speeddata.recording.blockindex import read_index
 from speeddata.recording.channelfiles import Rotation
 from speeddata.recording.recorder import BLOCK_NS, ChannelWriter, Recorder
 from speeddata.recording.retention import Limits
@@ -306,6 +307,36 @@ def test_what_is_no_datum_is_kept_apart_with_its_address_and_reason(tmp_path):
     assert kept[1]["reason"] == "1 bytes too many"
     assert all(each["reason"] for each in kept)
     assert (writer.tally.recorded, writer.tally.rejected) == (3, 3)
+
+
+def test_of_a_large_arrival_every_block_is_full_and_has_its_own_rejects_and_index_entry(tmp_path):
+    arrivals = [[datum(number, "x" * 990) for number in range(first, first + 500)] for first in (0, 500)]
+    for datums, address in zip(arrivals, (SOURCE, ("10.0.0.8", 6000)), strict=True):
+        for number in (0, 64, 65, 250, 499):  # at the edges of blocks too
+            datums[number] = f"{address[1]} {number}".encode()
+    with Recorder(tmp_path) as recorder:
+        writer = recorder.channel("rig", RIG, "s1")
+        add(writer, arrivals[0])
+        add(writer, arrivals[1], address=("10.0.0.8", 6000))
+    whole = [each for datums in arrivals for each in datums if each[0] >= 0x80]
+    assert recorded(tmp_path) == b"".join(whole)
+    (path,) = files(tmp_path)
+    assert all(60_000 < len(data) <= 65536 for data in blocks(path)[:-1])
+    kept = [(each["source"], each["bytes"]) for each in records(tmp_path / "rig" / "rejected.avro")]
+    assert kept == [
+        (f"{host}:{port}", f"{port} {number}".encode())
+        for host, port in (SOURCE, ("10.0.0.8", 6000))
+        for number in (0, 64, 65, 250, 499)
+    ]
+    head = path.read_bytes()[:4096]
+    header = container.read_header(head)
+    told = read_index(path, header, path.stat().st_size)
+    times = [int(record["time"]) for record in records(path)]
+    seen = 0
+    for entry in told:
+        assert (entry.least, entry.greatest) == (times[seen], times[seen + entry.count - 1])
+        seen += entry.count
+    assert seen == len(whole)
 
 
 def test_a_channel_that_gets_nothing_but_rejects_has_no_recording(tmp_path):

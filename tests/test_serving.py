@@ -295,7 +295,7 @@ def test_what_the_kernel_drops_at_a_port_for_one_channel_is_that_channels_loss(o
     channel = served()
     port, came = overrun(FixedChannel(channel.name, schema=RIG))
     for _ in range(2):  # told once, however often it is read
-        port.read_drops({channel.name.lower(): channel})
+        port.read_drops([channel])
     assert 0 < channel.lost_kernel == channel.lost <= 1000 - came
 
 
@@ -303,7 +303,7 @@ def test_what_it_drops_at_a_shared_port_is_laid_to_channels_that_miss_something(
     missing = Session("rig", "one", RIG_TEXT, HERE, 0)
     channel, other = served(session=missing), served()
     port, _ = overrun(None)
-    both = {"one": channel, "other": other}
+    both = [channel, other]
     port.read_drops(both)
     assert (channel.lost_kernel, other.lost_kernel) == (0, 0)  # nobody is known to miss anything yet
     missing.announced(5, 0)

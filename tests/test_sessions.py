@@ -108,6 +108,18 @@ def test_one_address_cannot_fill_the_memory():
     assert len(list(roster.release(HERE))) == 2
 
 
+def test_of_an_arrival_that_does_not_fit_the_beginning_is_held_and_the_rest_counted():
+    roster = Roster()
+    many = HOLD_ADDRESS_BYTES // 1000
+    roster.hold(HERE, b"x" * 1000 * many, offsets(*[1000] * many), 0)
+    (held,) = roster.release(HERE)
+    kept = len(held.offsets) - 1
+    assert 0.9 * many < kept < many
+    assert kept + roster.unclaimed == many
+    assert len(held.data) == held.offsets[-1] == 1000 * kept
+    assert len(held.data) + held.offsets.nbytes <= HOLD_ADDRESS_BYTES
+
+
 def test_a_flood_of_addresses_and_names_is_bounded():
     roster = Roster(channel_limit=4)
     events = [

@@ -317,6 +317,12 @@ def _blocks(parts: list[_Part], least: int, path: str) -> Skip:
     return skip
 
 
+@lru_cache(maxsize=512)
+def counts_empty_items(schema: Schema) -> bool:
+    """Whether *schema* has arrays of items without bytes; asked of every block, found out once."""
+    return has_empty_items(schema.record)
+
+
 def has_empty_items(node: Node) -> bool:
     """Whether *node* has arrays of items without bytes: their number in a datum is limited."""
     match node:

@@ -72,7 +72,7 @@ class BlockFile:
         """Whether somebody deleted the file: what is written to it goes nowhere."""
         return os.fstat(self._descriptor).st_nlink == 0
 
-    def append(self, count: int, data: bytes) -> int:
+    def append(self, count: int, data: bytes | memoryview) -> int:
         """Write a block of *count* datums, *data*, with one write.
 
         Returns:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
 import errno
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from speeddata.recording import catalogue
 from speeddata.recording.blockfile import BlockFile
 from speeddata.recording.blockindex import Entry as IndexEntry
 from speeddata.recording.blockindex import IndexWriter, index_path
-from speeddata.recording.gathering import OpenBlock, reason, sift
+from speeddata.recording.gathering import Offsets, OpenBlock, joined, reason, sift
 from speeddata.recording.ledger import LEDGER_NAME, Counts, Entry, FileRange, Ledger
 from speeddata.recording.outages import Outages
 from speeddata.recording.rejects import REJECTS_NAME, Reject, Rejects
@@ -109,15 +111,23 @@ class _OpenRecording:
         self._index_path = index_path(file.path)
         self._index_rows = bytearray()
 
-    def append(self, batch: Batch) -> None:
-        """Write a block; raises OSError, after which the file is to be closed."""
-        least, greatest = _range(batch)
-        at = self.file.append(batch.count, batch.data)
+    def append(self, count: int, data: memoryview, abscissas: np.ndarray | None) -> None:
+        """Write a block; raises OSError, after which the file is to be closed.
+
+        Args:
+            count: datums in it.
+            data: these, end to end.
+            abscissas: of each, shape (count,); None where there is no number.
+        """
+        at = self.file.append(count, data)
         self._unsynced = True
-        if least is not None and greatest is not None:
-            self.least = least if self.least is None else min(self.least, least)
-            self.greatest = greatest if self.greatest is None else max(self.greatest, greatest)
-        self._index_rows += self._index.add(IndexEntry(at, self.file.size - at, batch.count, least, greatest))
+        least = greatest = None
+        if abscissas is not None:
+            least, greatest = abscissas.min().item(), abscissas.max().item()
+            if least <= greatest:  # neither is NaN
+                self.least = least if self.least is None else min(self.least, least)
+                self.greatest = greatest if self.greatest is None else max(self.greatest, greatest)
+        self._index_rows += self._index.add(IndexEntry(at, self.file.size - at, count, least, greatest))
 
     def write_index(self) -> None:
         """Bring the index up to date. It is derived: a disk that refuses costs nothing but time later."""
@@ -190,20 +200,33 @@ class ChannelFiles:
         self._outages.forget(self.name)
         self._session = None
 
-    def write(self, block: OpenBlock) -> None:
-        """Record what is good in *block*, keep what is not; count what the disk does not take."""
+    def write(self, blocks: Sequence[OpenBlock]) -> None:
+        """Record what is good in *blocks*, keep what is not; count what the disk does not take.
+
+        Their datums are looked at together, since that costs a fixed price each time, and written block by
+        block.
+        """
         assert self._session is not None
         schema, tally = self._session.schema, self.tally
         seen_to = tally.recorded + tally.rejected
         try:
-            data, offsets = block.joined()
+            data, offsets = joined(blocks)
             good, good_offsets, bad = sift(schema, data, offsets)
             if bad:
-                self._reject(block, data, offsets, bad)
-            if good and self._outages.may_try(self.name, time.monotonic_ns()):
-                self._record(Batch(schema, good, len(good_offsets) - 1, good_offsets), block.time_ns)
+                self._reject(blocks, data, offsets, bad)
+            view, abscissas = memoryview(good), _abscissas(schema, good, good_offsets)
+            first = seen = 0
+            for block in blocks:
+                seen += block.count
+                last = seen - bisect.bisect_left(bad, seen)
+                if last > first and self._outages.may_try(self.name, time.monotonic_ns()):
+                    begin, end = good_offsets[[first, last]].tolist()
+                    some = None if abscissas is None else abscissas[first:last]
+                    self._record(last - first, view[begin:end], some, block.time_ns)
+                first = last
         finally:
-            if missing := block.count - (tally.recorded + tally.rejected - seen_to):
+            count = sum(block.count for block in blocks)
+            if missing := count - (tally.recorded + tally.rejected - seen_to):
                 tally.refused += missing
                 self._outages.lose(self.name, missing)
 
@@ -233,23 +256,21 @@ class ChannelFiles:
 
     # -- recordings -----------------------------------------------------------------------------------------
 
-    def _record(self, batch: Batch, time_ns: int) -> None:
+    def _record(self, count: int, data: memoryview, abscissas: np.ndarray | None, time_ns: int) -> None:
+        assert self._session is not None
         try:
             current = self._current
-            if (
-                current is not None
-                and current.file.size + len(batch.data) + _FRAME_BYTES > self.rotation.size
-            ):
+            if current is not None and current.file.size + len(data) + _FRAME_BYTES > self.rotation.size:
                 self._close_file()
                 current = None
             if current is None:
-                current = self._current = self._begin_file(time_ns, batch.schema)
-            current.append(batch)
+                current = self._current = self._begin_file(time_ns, self._session.schema)
+            current.append(count, data, abscissas)
         except OSError as exc:
             self._fail(exc)
             return
         self.tally.file = current.file.path
-        self.tally.recorded += batch.count
+        self.tally.recorded += count
         self._outages.over(self.name, time.monotonic_ns())
 
     def _begin_file(self, time_ns: int, schema: Schema) -> _OpenRecording:
@@ -302,14 +323,16 @@ class ChannelFiles:
 
     # -- rejects and the ledger -----------------------------------------------------------------------------
 
-    def _reject(self, block: OpenBlock, data: bytes, offsets: np.ndarray, bad: list[int]) -> None:
+    def _reject(self, blocks: Sequence[OpenBlock], data: bytes, offsets: Offsets, bad: Sequence[int]) -> None:
         assert self._session is not None
         schema = self._session.schema
         self.tally.rejected += len(bad)
 
         def rejects() -> Iterator[Reject]:
+            ends = list(accumulate(block.count for block in blocks))
             for number in bad:
-                source, time_ns = block.origin(number)
+                which = bisect.bisect_right(ends, number)
+                source, time_ns = blocks[which].origin(number - ends[which] + blocks[which].count)
                 begin, end = int(offsets[number]), int(offsets[number + 1])
                 yield Reject(time_ns, source, reason(schema, data, begin, end), data[begin:end])
 
@@ -341,11 +364,9 @@ class ChannelFiles:
         return True
 
 
-def _range(batch: Batch) -> tuple[int | float | None, int | float | None]:
-    """Least and greatest abscissa; None where it is no number, or is NaN."""
-    abscissa = batch.schema.abscissa
-    if abscissa.nullable or abscissa.kind not in _INDEXED:
-        return None, None
-    values = codec.abscissa(batch)
-    least, greatest = values.min().item(), values.max().item()
-    return (least, greatest) if least <= greatest else (None, None)
+def _abscissas(schema: Schema, data: bytes, offsets: Offsets) -> np.ndarray | None:
+    """The abscissa of each datum, shape (datums,); None where it is no number."""
+    abscissa = schema.abscissa
+    if not data or abscissa.nullable or abscissa.kind not in _INDEXED:
+        return None
+    return codec.abscissa(Batch(schema, data, len(offsets) - 1, offsets))

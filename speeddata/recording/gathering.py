@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -21,7 +22,7 @@ Address: TypeAlias = tuple[str, int]
 class Part(NamedTuple):
     """Datums that arrived together from one address; `data` has no byte that is not theirs."""
 
-    data: bytes
+    data: bytes | memoryview
     offsets: Offsets
     address: Address
     now_ns: int
@@ -75,27 +76,19 @@ class OpenBlock:
             if last <= first:
                 return first
             end = int(offsets[last])
-        if end - begin != len(data):
-            data = data[begin:end]
+        whole = end - begin == len(data)
         if last - first != len(offsets) - 1:
             offsets = offsets[first : last + 1]
-        self._parts.append(Part(data, offsets, address, now_ns))
+        self._parts.append(Part(data if whole else memoryview(data)[begin:end], offsets, address, now_ns))
         self.size += end - begin
         self.count += last - first
         return last
 
-    def joined(self) -> tuple[bytes, Offsets]:
-        """All datums end to end; where each begins and the last ends: int64, shape (count + 1,), from 0."""
-        if len(self._parts) == 1:
-            data, offsets = self._parts[0][:2]
-            return data, offsets - offsets[0] if offsets[0] else offsets
-        joined = np.zeros(self.count + 1, np.int64)
-        at = size = 0
-        for data, offsets, *_ in self._parts:
-            np.subtract(offsets, offsets[0] - size, out=joined[at : at + len(offsets)])
-            at += len(offsets) - 1
-            size += len(data)
-        return b"".join([part.data for part in self._parts]), joined
+    def settle(self) -> None:
+        """Stay open for more: a small piece of a large arrival must not keep all of it in memory."""
+        part = self._parts[-1]
+        if isinstance(part.data, memoryview):
+            self._parts[-1] = part._replace(data=bytes(part.data), offsets=part.offsets.copy())
 
     def origin(self, number: int) -> tuple[str, int]:
         """Where datum *number* came from, as `ADDR:PORT`, and when, in nanoseconds UTC."""
@@ -106,6 +99,21 @@ class OpenBlock:
                 source = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
                 return source, self.time_ns + part.now_ns - self.begun_ns
         raise IndexError("no such datum in this block")
+
+
+def joined(blocks: Sequence[OpenBlock]) -> tuple[bytes, Offsets]:
+    """All datums of *blocks* end to end, and where each begins and the last ends: int64, from 0 on."""
+    parts = [part for block in blocks for part in block._parts]
+    if len(parts) == 1:
+        data, offsets = parts[0][:2]
+        return bytes(data), offsets - offsets[0] if offsets[0] else offsets
+    together = np.zeros(sum(block.count for block in blocks) + 1, np.int64)
+    at = size = 0
+    for data, offsets, *_ in parts:
+        np.subtract(offsets, offsets[0] - size, out=together[at : at + len(offsets)])
+        at += len(offsets) - 1
+        size += len(data)
+    return b"".join([part.data for part in parts]), together
 
 
 def sift(schema: Schema, data: bytes, offsets: Offsets) -> tuple[bytes, Offsets, list[int]]:

@@ -28,12 +28,16 @@ BLOCK_NS = 100_000_000
 SPOOL_BYTES = 64 << 20
 _SECOND_NS = 1_000_000_000
 _RETENTION_NS = 10 * _SECOND_NS
+# The writer thread rests so long between two looks: a wake-up for each arrival costs more than the work.
+_REST_S = 0.01
+_TOGETHER_BYTES = 1 << 20  # of one channel's blocks that are seen to together, about
 _STALL_S = 5.0
 _NAMES_KEPT = 1024  # channels whose tally is kept; beyond that those that ended are forgotten
 
 log = logging.getLogger("speeddata")
 
-_Work: TypeAlias = tuple[ChannelFiles, SessionBegin | OpenBlock | SessionEnd]
+_Job: TypeAlias = SessionBegin | list[OpenBlock] | SessionEnd
+_Work: TypeAlias = tuple[ChannelFiles, _Job]
 
 
 class ChannelWriter:
@@ -52,7 +56,9 @@ class ChannelWriter:
         self._closed = False
 
     def add(self, data: bytes, offsets: Offsets, address: Address, now_ns: int) -> None:
-        """Take datums. A full block goes to the writer thread at once, the rest with `Recorder.tick`.
+        """Take datums. Full blocks go to the writer thread at once, the rest with `Recorder.tick`.
+
+        The blocks that one arrival fills go together: it costs much less to look at their datums together.
 
         Args:
             data: datums end to end; they must not change afterwards.
@@ -66,12 +72,18 @@ class ChannelWriter:
         if self._closed:
             raise ValueError("this session is closed")
         first, count = 0, len(offsets) - 1
+        full = []
         while first < count:
             if self._block is None:
                 self._block = self._recorder._begin_block(self, now_ns)
             first = self._block.take(data, offsets, first, address, now_ns)
             if first < count or self._block.is_full:
-                self._hand_over()
+                full.append(self._block)
+                self._block = None
+        if full:
+            if self._block is not None:
+                self._block.settle()
+            self._recorder._hand_over(self, self._files, full)
 
     def counts(self, *, received: int, lost: int, lost_kernel: int) -> None:
         """Tell the ledger what only the caller knows: totals of the channel."""
@@ -87,7 +99,7 @@ class ChannelWriter:
     def _hand_over(self) -> None:
         block, self._block = self._block, None
         if block is not None:
-            self._recorder._hand_over(self, self._files, block)
+            self._recorder._hand_over(self, self._files, [block])
 
 
 class Recorder:
@@ -228,16 +240,19 @@ class Recorder:
         self._ports.remember(name, port)
 
     def _begin_block(self, writer: ChannelWriter, now_ns: int) -> OpenBlock:
+        self._open.pop(writer, None)  # the newest goes last
         self._open[writer] = now_ns + BLOCK_NS
         return OpenBlock(now_ns, self._clock())
 
-    def _hand_over(self, writer: ChannelWriter, files: ChannelFiles, block: OpenBlock) -> None:
-        del self._open[writer]
-        if self._spool.put((files, block), block.weight):
-            self._handed += block.count
+    def _hand_over(self, writer: ChannelWriter, files: ChannelFiles, blocks: list[OpenBlock]) -> None:
+        if writer._block is None:
+            del self._open[writer]
+        count = sum(block.count for block in blocks)
+        if self._spool.put((files, blocks), sum(block.weight for block in blocks)):
+            self._handed += count
         else:
-            files.tally.dropped += block.count
-            self._overflow.lose(block.count)
+            files.tally.dropped += count
+            self._overflow.lose(count)
 
     def _end_session(self, files: ChannelFiles) -> None:
         self._spool.put((files, SessionEnd(files.tally.known)), 0)  # nothing of no size is ever refused
@@ -259,8 +274,10 @@ class Recorder:
         while not self._spool.drained:
             due_ns = min(second_ns, sync_ns or second_ns)
             work = self._spool.get(max(0.0, (due_ns - time.monotonic_ns()) / 1e9))
-            if work is not None:
-                self._do(*work)
+            while work is not None:
+                work = self._do_with_next(*work)
+            if not self._spool.closed:
+                time.sleep(_REST_S)
             now_ns = time.monotonic_ns()
             if self._sync_ns and sync_ns and now_ns >= sync_ns:
                 self._each(ChannelFiles.to_platter)
@@ -274,13 +291,26 @@ class Recorder:
                 retention_ns = now_ns + _RETENTION_NS
         self._ports.save()
 
-    def _do(self, files: ChannelFiles, work: SessionBegin | OpenBlock | SessionEnd) -> None:
+    def _do_with_next(self, files: ChannelFiles, work: _Job) -> _Work | None:
+        """Do *work*, with what waits behind it of the same kind and channel; what comes next."""
+        following = self._spool.get(0)
+        if isinstance(work, list):
+            size = sum(block.size for block in work)
+            while following and following[0] is files and isinstance(following[1], list):
+                if (size := size + sum(block.size for block in following[1])) > _TOGETHER_BYTES:
+                    break
+                work += following[1]
+                following = self._spool.get(0)
+        self._do(files, work)
+        return following
+
+    def _do(self, files: ChannelFiles, work: _Job) -> None:
         with _contained(files.name):
-            if isinstance(work, OpenBlock):
+            if isinstance(work, list):
                 try:
                     files.write(work)
                 finally:
-                    self._done += work.count
+                    self._done += sum(block.count for block in work)
             elif isinstance(work, SessionBegin):
                 files.begin(work)
             else:

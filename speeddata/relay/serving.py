@@ -83,23 +83,19 @@ class Port:
         if (session := roster.holder(self.name)) is not None:
             session.settle()
 
-    def read_drops(self, channels: Mapping[str, ServedChannel]) -> None:
-        """Lay the kernel's drops at the door of the channels that miss datums.
-
-        Args:
-            channels: all of the relay, by their names in lower case.
-        """
+    def read_drops(self, channels: Iterable[ServedChannel]) -> None:
+        """Lay the kernel's drops at the door of the channels that miss datums: those in *channels*."""
         drops = self.receiver.drops()
         self._unexplained += drops - self._drops
         self._drops = drops
         if not self._unexplained:
             return
-        if self.fixed is not None and self.fixed.schema is not None:
-            channels[self.fixed.name.lower()].lost_kernel += self._unexplained
-            self._unexplained = 0
-            return
-        for channel in channels.values():
-            share = min(self._unexplained, max(0, channel.lost - channel.lost_kernel))
+        known = self.fixed is not None and self.fixed.schema is not None
+        for channel in channels:
+            if known and channel.name.lower() != self.name.lower():
+                continue
+            missing = self._unexplained if known else max(0, channel.lost - channel.lost_kernel)
+            share = min(self._unexplained, missing)
             channel.lost_kernel += share
             self._unexplained -= share
 

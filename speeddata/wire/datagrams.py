@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -35,7 +36,7 @@ MAX_DATUM = 65_507  # IPv4: 65,535 less two headers
 _PLAIN_DATAGRAMS = 512  # a call of `Receiver.receive`, the plain way
 _PLAIN_BYTES = 4 << 20
 _TRAIN_SEGMENTS = 64  # UDP_MAX_SEGMENTS of the kernels before 6.9
-_FEW = 16
+_BY_HAND = 16  # up to so many sizes are sooner looked at without NumPy
 _LONG_RUN = 3  # from so many equal sizes on; a train costs 8 us to send, a datagram of sendmmsg 3 to 4
 _FEW = 3  # up to so many, a sendto each is quicker than preparing one sendmmsg
 _STUCK_S = 5.0  # without one datagram leaving
@@ -204,11 +205,17 @@ class Sender:
             start, end = offsets.tolist()
             return self.send_one(data[start:end], address)
         runs = list(_runs(offsets)) if self._native else [_Run(0, len(offsets) - 1, 0)]
-        return sum(outlet.send(data, offsets, runs, address) for outlet in self._outlets)
+        sent = 0
+        for outlet in self._outlets:
+            sent += outlet.send(data, offsets, runs, address)
+        return sent
 
     def send_one(self, datagram: bytes, address: tuple[str, int]) -> int:
         """Send one datagram; otherwise as `send`."""
-        return sum(outlet.send_one(datagram, address) for outlet in self._outlets)
+        sent = 0
+        for outlet in self._outlets:
+            sent += outlet.send_one(datagram, address)
+        return sent
 
     def close(self) -> None:
         """Close the sockets."""
@@ -230,7 +237,7 @@ def _runs(offsets: NDArray[np.int64]) -> Iterator[_Run]:
     if count < 2:
         yield _Run(0, count, 0)
         return
-    if count <= _FEW:  # a handful is sooner looked at without NumPy
+    if count <= _BY_HAND:
         bounds = offsets.tolist()
         size = bounds[1] - bounds[0]
         if bounds == list(range(bounds[0], bounds[-1] + 1, size or 1)) and 0 < size <= MAX_DATUM // 2:
@@ -255,6 +262,12 @@ def _runs(offsets: NDArray[np.int64]) -> Iterator[_Run]:
         yield _Run(start, first, size)
     if first < count:
         yield _Run(first, count, 0)
+
+
+@lru_cache(maxsize=1024)
+def _segmented(size: int) -> list[tuple[int, int, bytes]]:
+    """The ancillary data of a train of datagrams of *size*."""
+    return [(socket.IPPROTO_UDP, linux.UDP_SEGMENT, struct.pack("=H", size))]
 
 
 class _Outlet:
@@ -310,12 +323,12 @@ class _Outlet:
     ) -> int:
         view, sent, began = memoryview(data), 0, 0.0
         length = min(_TRAIN_SEGMENTS, MAX_DATUM // size)
-        control = [(socket.IPPROTO_UDP, linux.UDP_SEGMENT, struct.pack("=H", size))]
+        control = _segmented(size)
         start = first
         while start < last:
             end = min(start + length, last)
             try:
-                self._sock.sendmsg([view[offsets[start] : offsets[end]]], control, 0, address)
+                self._sock.sendmsg([view[offsets.item(start) : offsets.item(end)]], control, 0, address)
                 sent, start, began = sent + end - start, end, 0.0
             except OSError as exc:
                 if exc.errno in _NO_TRAIN:

@@ -177,12 +177,12 @@ class Inbox:
         senders: dict[object, list[int]] = {}
         for slot, key in enumerate(keys):
             senders.setdefault(key, []).append(slot)
-        return [
-            self._received(
-                self._address(key), slots, [lengths[i] for i in slots], [segments[i] for i in slots]
-            )
-            for key, slots in senders.items()
-        ], count
+        arrivals = []
+        for key, slots in senders.items():
+            sizes = [lengths[slot] for slot in slots]
+            steps = sizes if segments is lengths else [segments[slot] for slot in slots]
+            arrivals.append(self._received(self._address(key), slots, sizes, steps))
+        return arrivals, count
 
     def _received(
         self, address: tuple[str, int], slots: Sequence[int], lengths: list[int], segments: list[int]
@@ -235,7 +235,10 @@ def boundaries(lengths: list[int], segments: list[int]) -> NDArray[np.int64]:
     Returns:
         int64, shape (datagrams + 1,).
     """
-    segment, total, trains = segments[0], sum(lengths), len(lengths)
+    segment, trains = segments[0], len(lengths)
+    if segments is lengths and segment and trains <= _FEW and lengths.count(segment) == trains:
+        return _even(segment, trains)  # the usual case of slow channels
+    total = sum(lengths)
     full = segment and segments.count(segment) == trains
     if full and total <= segment * _FEW and not any(size % segment for size in lengths):
         return _even(segment, total // segment)

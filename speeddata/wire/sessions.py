@@ -264,7 +264,7 @@ class Roster:
             del self._holder[session.name.lower()]
 
     def hold(self, address: Speaker, data: bytes, offsets: NDArray[np.int64], now_ns: int) -> None:
-        """Keep datums of an address that holds no name, for as long as the limits allow."""
+        """Keep datums of an address that holds no name: as many, and for as long, as the limits allow."""
         count = len(offsets) - 1
         waiting = self._waiting.get(address)
         if waiting is None:
@@ -272,10 +272,18 @@ class Roster:
                 self.unclaimed += count
                 return
             waiting = self._waiting[address] = _Waiting()
-        size = len(data) + offsets.nbytes  # many tiny datums cost their boundaries too
-        if waiting.bytes + size > HOLD_ADDRESS_BYTES or self._held_bytes + size > HOLD_BYTES:
-            self.unclaimed += count
-            return
+        room = min(HOLD_ADDRESS_BYTES - waiting.bytes, HOLD_BYTES - self._held_bytes)
+        if _weight(data, offsets) > room:
+            # Datums of an arrival take about the same room each: what is kept is its beginning.
+            fit = max(0, room) * count // _weight(data, offsets)
+            while fit and int(offsets[fit] - offsets[0]) + offsets[: fit + 1].nbytes > room:
+                fit //= 2
+            self.unclaimed += count - fit
+            if not fit:
+                return
+            data, offsets = data[int(offsets[0]) : int(offsets[fit])], offsets[: fit + 1] - offsets[0]
+            count = fit
+        size = _weight(data, offsets)
         if waiting.session is not None:
             waiting.session.received += count
         waiting.held.append(Held(now_ns, data, offsets, waiting.session is not None))
@@ -300,7 +308,7 @@ class Roster:
             limit_ns = CLAIM_HOLD_NS if waiting.session else HOLD_NS
             while waiting.held and now_ns - waiting.held[0].since_ns > limit_ns:
                 held = waiting.held.popleft()
-                size = len(held.data) + held.offsets.nbytes
+                size = _weight(held.data, held.offsets)
                 waiting.bytes -= size
                 self._held_bytes -= size
                 count = len(held.offsets) - 1
@@ -312,3 +320,8 @@ class Roster:
                 del self._waiting[address]
         self.unclaimed += given_up
         return given_up
+
+
+def _weight(data: bytes, offsets: NDArray[np.int64]) -> int:
+    """Bytes of memory: many tiny datums cost their boundaries too."""
+    return len(data) + offsets.nbytes

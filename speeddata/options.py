@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -48,6 +49,19 @@ class SchemaFile:
         except OSError as exc:
             raise UsageError(exc.strerror or str(exc), where=self.path) from exc
         return schema.parse(text, where=self.path, time_unit=time_unit)
+
+
+class Finite(click.FloatRange):
+    """A number above zero that is one: `inf` and `nan` are written like numbers, and are none to go by."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click

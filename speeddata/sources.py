@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -200,7 +202,9 @@ def _stream(source: str, wanted: Wanted, stop: Stop) -> Iterator[Channel]:
     stream = ContainerStream(
         file_pieces(source, stop), where="standard input", time_unit=wanted.time_unit, stop=stop
     )
-    opened = Channel(stream.channel, stream.schema, iter(stream), live=True)
+    # what was redirected from a file is all there: small blocks may be gathered
+    there = stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode)
+    opened = Channel(stream.channel, stream.schema, iter(stream), live=not there)
     yield opened
     _tell_damage(opened, stream.damaged_bytes)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import tempfile
 import time
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from speeddata import options
-from speeddata.errors import HostError, PartlyDone, UsageError
+from speeddata.errors import HostError, PartlyDone
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,7 +32,7 @@ _COUNTS = ("received", "lost", "lost_kernel", "lost_disk", "rejected")  # noted 
 @click.command()
 @options.duration.but(help=f"End after this long.  [default: on a terminal Ctrl-C, else {_SECONDS:g}s]")
 @options.output.but(help="Keep the recording and an HDF5 set of it in this directory.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=1000.0, help="Datums a second.")
+@click.option("--rate", type=options.Finite(), default=1000.0, help="Datums a second.")
 @click.option("--no-tui", is_flag=True, help="Only the summary, also on a terminal.")
 def command(duration_ns: int | None, output: str | None, rate: float, no_tui: bool) -> None:
     """Run a source, a relay and a receiver on this machine's loopback, and tell what became of every datum.
@@ -49,8 +48,6 @@ def command(duration_ns: int | None, output: str | None, rate: float, no_tui: bo
     from speeddata.demonstration import Demonstration
     from speeddata.interrupts import watch
 
-    if not math.isfinite(rate):
-        raise UsageError(f"{rate} is no rate", where="--rate")
     picture = sys.stdout.isatty() and not no_tui
     seconds = duration_ns / 1e9 if duration_ns is not None else None if picture else _SECONDS
     with ExitStack() as stack:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -39,10 +38,10 @@ _UNPACED_LATE_NS = 10_000_000
 @click.option(
     "--name", type=options.NAME, help="Name of the channel.  [default: the input's, or its schema's]"
 )
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Datums a second.")
+@click.option("--rate", type=options.Finite(), help="Datums a second.")
 @click.option(
     "--replay",
-    type=click.FloatRange(min=0, min_open=True),
+    type=options.Finite(),
     help="Send so many times as fast as the abscissa says.",
 )
 @click.option("--stamp", is_flag=True, help="Set the time of each datum to that of its sending.")
@@ -91,9 +90,6 @@ def command(
     from speeddata.sending import feeds, stamping
     from speeddata.sending.sender import LATE_NS, SourceSender, on_time
 
-    for option, pace_of in (("--rate", rate), ("--replay", replay)):
-        if pace_of is not None and not math.isfinite(pace_of):
-            raise UsageError(f"{pace_of} is no pace", where=option)
     if rate and replay:
         raise UsageError("--rate and --replay are two paces", mend="give one of them")
     if demo and (file or schema or replay or loop):

@@ -21,7 +21,8 @@ HEAVY = ("numpy", "h5py", "fastavro", "textual", "rich")
 STAIRCASE = """
     errors names timerange
     avro.types avro.schema avro.varints avro.skipper batch
-    avro.datum avro.heads avro.layout avro.columns avro.packing avro.boundaries avro.codec
+    avro.datum avro.heads avro.layout avro.shapes avro.columns avro.packing
+    avro.boundaries avro.slabs avro.codec
     avro.compression avro.container
     wire.announcement wire.sessions
     reductions windows windowed decimation
@@ -36,7 +37,7 @@ STAIRCASE = """
     recording.contents recording.listing recording.reading recording.retention recording.recorder
     relay.once relay.serving relay.channels relay.hearing relay.relaying
     sending.feeds sending.sender
-    sources output h5disk h5chunks h5storage h5file pivoting demonstration
+    sources output h5disk h5chunks h5storage h5door h5dataset h5file pivoting demonstration
     repairing inspection h5reading sets tapping
     --
     settings report options

@@ -12,7 +12,7 @@ from avro_data import DEMO, damaged, datums, read, record_of, schemas, varint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speeddata.avro import boundaries, codec, schema
+from speeddata.avro import boundaries, codec, schema, slabs
 from speeddata.avro.codec import Column
 from speeddata.avro.datum import encoder, skipper
 from speeddata.batch import Batch
@@ -27,6 +27,7 @@ def thresholds(request, monkeypatch):
     if request.param != "as set":
         monkeypatch.setattr(boundaries, "FEW", 1)
         monkeypatch.setattr(codec, "RUN", 2)
+        monkeypatch.setattr(slabs, "LEAST", 1)
         monkeypatch.setattr(boundaries, "RUN_BEGINS", 1)
         monkeypatch.setattr(boundaries, "FIRST_GUESS", 2)
         monkeypatch.setattr(boundaries, "FIRST_ANCHORED", 2)

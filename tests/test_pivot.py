@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 
@@ -88,6 +89,27 @@ def test_a_directory_of_many_channels_becomes_one_set(run, recording, tmp_path):
         assert [each["name"] for each in json.loads(rig.attrs["schema"])["fields"]] == list(rows([0])[0])
         assert len(json.loads(rig.attrs["files"])) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rec", "set.h5"]
+
+
+@pytest.mark.skipif(shutil.which("h5dump") is None, reason="h5dump (hdf5-tools) is not on the path")
+@pytest.mark.parametrize("compression", ["gzip", "lzf", "none"])
+def test_h5dump_reads_every_value_of_a_set(run, recording, tmp_path, compression):
+    assert run("pivot", "rec/", "--compress", compression, "-o", "set.h5")[0] == 0
+    header = subprocess.run(
+        ["h5dump", "-H", "set.h5"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert header.stdout.count("GROUP ") == 3  # the file's, and two channels
+    if compression == "lzf":  # a filter that only h5py brings
+        return
+    for signal, expected in [
+        ("rig/sine_wave", [f"{n / 4:g}" for n in range(60)]),
+        ("rig/note", [f'"n{n}"' for n in range(60)]),
+        ("engine/time", [str(NOON + n * 10**9) for n in range(10)]),
+    ]:
+        dump = ["h5dump", "-y", "-w", "1", "-d", f"/{signal}", "set.h5"]
+        said = subprocess.run(dump, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        data = said.partition("DATA {")[2].partition("}")[0]
+        assert [each.strip() for each in data.split(",")] == expected
 
 
 def test_a_range_takes_what_is_inside_and_the_losses_within(run, recording, tmp_path):

@@ -3,7 +3,8 @@
 A container says how many datums a block holds, not where they are. Each begins where the one before it ends,
 so finding them is a walk, 0.8 us a step. Two guesses are nearly always right: that a run of datums has one
 size, and that datums begin with the same few bytes, the upper ones of the time for instance. What a guess
-proposes, `Heads` prove together, in 0.04 and 0.2 us a datum; where it fails, the walk goes on.
+proposes, the `Shape` of a datum or `Heads` prove together, in 0.01 to 0.2 us a datum; where it fails, the
+walk goes on.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from speeddata.avro.heads import PADDING, Heads, NoneLeftError
 from speeddata.avro.layout import Move, mover
 from speeddata.avro.schema import Schema
-from speeddata.avro.skipper import has_empty_items, skipper
+from speeddata.avro.shapes import shape_of
+from speeddata.avro.skipper import counts_empty_items, skipper
 
 Offsets = NDArray[np.int64]
 
@@ -41,16 +43,16 @@ def find(schema: Schema, data: bytes, count: int) -> Offsets:
     if count < 0 or count * schema.min_size > len(data):
         raise ValueError("more datums than bytes")
     skip = skipper(schema)
-    padded = data + PADDING
-    guessing = not has_empty_items(schema.record)
+    padded = b""  # made where it is needed: most blocks are of datums that have a shape
+    guessing = not counts_empty_items(schema)
     pieces: list[Offsets] = []
     ends = [0]
     done = pos = size = same = walked = 0
     end = len(data)
-    needed, longest = RUN_BEGINS, FIRST_GUESS
+    needed, longest, shapely = RUN_BEGINS, FIRST_GUESS, True
     anchored_needed, furthest = RUN_BEGINS, FIRST_ANCHORED
     while done < count:
-        stop = skip(data, pos, end)
+        begin, stop = pos, skip(data, pos, end)
         same = same + 1 if stop - pos == size else 1
         size = stop - pos
         pos = stop
@@ -60,7 +62,15 @@ def find(schema: Schema, data: bytes, count: int) -> Offsets:
         if not guessing or count - done < FEW:
             continue
         run = min(count - done, (end - pos) // size)
-        if same >= needed and run >= FEW:
+        if same >= needed and run >= FEW and shapely and (shape := shape_of(schema, data, begin, pos)):
+            held = shape.run(data, pos, run)
+            found = np.arange(pos + size, pos + (held + 1) * size, size)
+            if held < FEW:  # datums of one size all the same?
+                shapely = False
+            elif held < run:
+                same = 0
+        elif same >= needed and run >= FEW:
+            padded = padded or data + PADDING
             if end - pos != (count - done) * size:  # a whole block of one size is so common
                 run = min(run, longest)
             found = _of_one_size(schema, padded, pos, size, run)
@@ -68,10 +78,11 @@ def find(schema: Schema, data: bytes, count: int) -> Offsets:
             if held == run:
                 longest *= 4
             else:
-                same = 0
+                same, shapely = 0, True
                 # A guess that proves little costs more than it saves: ask for better signs before the next.
                 needed, longest = (2 * needed if held < FEW else RUN_BEGINS), FIRST_GUESS
         elif walked >= anchored_needed and len(ends) > RUN_BEGINS and same < RUN_BEGINS:
+            padded = padded or data + PADDING
             most = min(count - done, furthest)
             found = _anchored(schema, padded, ends[-RUN_BEGINS - 1 :], end, most)
             held = len(found)

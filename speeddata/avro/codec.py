@@ -1,7 +1,8 @@
 """A batch at a time: which datums are ones, where each begins, datums to columns and back.
 
-`Heads` prove what NumPy can prove of many datums together; what they leave open, and batches too small to pay
-for an array operation, the `skipper` decides one by one. Both say the same of every datum.
+Long runs of datums of one `Shape` are proven by a few bytes and read a slab at a time. `Heads` prove what
+else NumPy can prove of many datums together; what they leave open, and batches too small to pay for an array
+operation, the `skipper` decides one by one. All say the same of every datum.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speeddata.avro import boundaries
+from speeddata.avro import boundaries, slabs
 from speeddata.avro.columns import Column, Read, column_of, reader
 from speeddata.avro.datum import decode
 from speeddata.avro.heads import PADDING, Heads
 from speeddata.avro.layout import Move, merged, width_of
 from speeddata.avro.packing import encode
 from speeddata.avro.schema import Schema
-from speeddata.avro.skipper import has_empty_items, skipper
+from speeddata.avro.skipper import counts_empty_items, skipper
 from speeddata.avro.types import Primitive, Signal
 from speeddata.avro.varints import CONTINUED, same_length, values_of
 from speeddata.batch import Batch
@@ -47,7 +48,7 @@ def valid(schema: Schema, data: bytes, offsets: Offsets) -> NDArray[np.bool_] | 
     count = len(offsets) - 1
     if not 0 <= offsets[0] <= offsets[-1] <= len(data):
         raise ValueError("offsets beyond the data")
-    if count < boundaries.FEW or has_empty_items(schema.record):
+    if count < boundaries.FEW or counts_empty_items(schema):
         return _one_by_one(schema, data, offsets, range(count))
     proven = np.zeros(count, np.bool_)
     for first, heads in _runs(data + PADDING, offsets, strict=True):
@@ -90,6 +91,17 @@ def columns(batch: Batch, names: Iterable[str] | None = None) -> dict[str, Colum
         raise DataError("the offsets of a batch go beyond its data")
     if batch.count < 1:
         return {signal.name: column_of(signal, []) for signal in chosen}
+    found = slabs.columns(batch.schema, batch.data, starts, [each for each in chosen if slabs.readable(each)])
+    if not found:
+        return _with_heads(batch, chosen, wanted)
+    others = [signal for signal in chosen if signal.name not in found]
+    rest = _with_heads(batch, others, frozenset(each.name for each in others)) if others else {}
+    return {each.name: rest.get(each.name) or Column(found[each.name]) for each in chosen}
+
+
+def _with_heads(batch: Batch, chosen: list[Signal], wanted: frozenset[str] | None) -> dict[str, Column]:
+    """The columns of the signals *chosen*, which are those *wanted*."""
+    starts = offsets(batch)
     steps = _plan(batch.schema, wanted)
     try:
         parts = [_read(steps, heads) for _, heads in _runs(batch.data + PADDING, starts, strict=False)]

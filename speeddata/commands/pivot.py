@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _REDRAW_S = 0.2
 _BAR = 30  # characters
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_SLAB_BYTES = 32 << 20  # more than is decoded together, and the most that glibc keeps
 
 log = logging.getLogger("speeddata")
 
@@ -84,6 +88,7 @@ def command(
     from speeddata.recording import listing
 
     begun_ns = time.time_ns()
+    _keep_freed_memory()
     named = list(source) or [sources.standard_input()]
     wanted = sources.Wanted(
         schema=schema.read(time_unit) if schema else None,
@@ -117,6 +122,20 @@ def command(
         raise shortfall
     if not any(each.samples for each in made):
         raise PartlyDone("no data in the range, and none in the set", where=str(path))
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep what is freed, for the next megabytes to decode.
+
+    glibc gives it back to the system, which then clears the same pages again and again: as much work as to
+    fill them. What is in use at the same time is not more for it.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # another C library has none
+        mallopt(_M_MMAP_THRESHOLD, _SLAB_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, 8 * _SLAB_BYTES)
 
 
 def _ended(span: Range, named: Sequence[str], files: Listing, time_unit: str | None) -> Range:

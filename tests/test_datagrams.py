@@ -212,16 +212,18 @@ def test_a_receive_is_bounded_and_says_that_there_is_more(opened, monkeypatch, t
 
 
 @on_linux
-def test_trains_are_so_long_that_fewer_of_them_are_taken_at_once(opened, monkeypatch):
+def test_of_what_is_large_less_is_taken_at_once(opened, monkeypatch):
     assert linux_datagrams.boxes.inbox
-    monkeypatch.setattr(linux_datagrams, "SLOTS", 8)
+    monkeypatch.setattr("speeddata.wire.datagrams._FIRST_SLOTS", 2)
+    monkeypatch.setattr("speeddata.wire.datagrams._LEAST_SLOTS", 2)
+    monkeypatch.setattr("speeddata.wire.datagrams._BYTES", 6400)
     endpoint = Endpoint(LOOPBACK, free_port())
     receiver, sender = opened(receiver_at(endpoint)), opened(sender_to(endpoint, wait=True))
-    for _ in range(18):
-        sender.send(*joined(numbered([64] * 10)), endpoint.address)
+    for _ in range(16):
+        sender.send(*joined(numbered([64] * 10)), endpoint.address)  # a train of 640 bytes: ten at once
     for datum in numbered([64] * 6):
         sender.send_one(datum, endpoint.address)
-    assert taken(receiver) == [(80, True), (40, True), (40, True), (22, True), (4, True)]
+    assert taken(receiver) == [(20, True), (100, True), (46, True)]
 
 
 def taken(receiver):

@@ -33,8 +33,9 @@ __all__ = (
 
 MAX_DATUM = 65_507  # IPv4: 65,535 less two headers
 
-_PLAIN_DATAGRAMS = 512  # a call of `Receiver.receive`, the plain way
-_PLAIN_BYTES = 4 << 20
+_BYTES = 4 << 20  # a call of `Receiver.receive` takes about so much
+_PLAIN_DATAGRAMS = 512  # of a call, the plain way
+_FIRST_SLOTS, _LEAST_SLOTS = 128, 64
 _TRAIN_SEGMENTS = 64  # UDP_MAX_SEGMENTS of the kernels before 6.9
 _BY_HAND = 16  # up to so many sizes are sooner looked at without NumPy
 _LONG_RUN = 3  # from so many equal sizes on; a train costs 8 us to send, a datagram of sendmmsg 3 to 4
@@ -69,7 +70,7 @@ class Receiver:
         self._sock, self._family = sock, sock.family
         self._native = native and linux.AVAILABLE
         self._trains = self._native and coalesced and linux.ask_for_trains(sock)
-        self._slots = linux.SLOTS
+        self._slots = min(linux.SLOTS, _FIRST_SLOTS)
         self._drops = linux.drops(sock) if linux.AVAILABLE else 0
         self._drops_before = -self._drops
         self.more = False
@@ -99,17 +100,16 @@ class Receiver:
     def _receive_native(self) -> list[Arrival]:
         arrivals, slots = linux.boxes.inbox.receive(self._sock.fileno(), self._family, self._slots)
         self.more = slots == self._slots
-        if self._trains:
-            # Trains reach 64 KiB each: half the slots are bound enough.
-            trained = sum(len(arrival.offsets) - 1 for arrival in arrivals) > slots
-            self._slots = linux.SLOTS // 2 if trained else linux.SLOTS
+        # Trains and large datagrams reach 64 KiB each. What comes next will be as large as what came.
+        size = sum(len(arrival.data) for arrival in arrivals) // slots
+        self._slots = min(linux.SLOTS, max(_LEAST_SLOTS, _BYTES // max(size, 1)))
         return arrivals
 
     def _receive_plain(self) -> list[Arrival]:
         pieces: dict[tuple[str, int], list[bytes]] = {}
         total = count = 0
         with contextlib.suppress(BlockingIOError):
-            while count < _PLAIN_DATAGRAMS and total < _PLAIN_BYTES:
+            while count < _PLAIN_DATAGRAMS and total < _BYTES:
                 try:
                     data, address = self._sock.recvfrom(1 << 16)
                 except OSError as exc:
@@ -119,7 +119,7 @@ class Receiver:
                 pieces.setdefault((address[0].partition("%")[0], address[1]), []).append(data)
                 count += 1
                 total += len(data)
-        self.more = count == _PLAIN_DATAGRAMS or total >= _PLAIN_BYTES
+        self.more = count == _PLAIN_DATAGRAMS or total >= _BYTES
         arrivals = []
         for address, datums in pieces.items():
             sizes = [len(datum) for datum in datums]

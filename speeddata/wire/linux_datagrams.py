@@ -30,8 +30,11 @@ SO_MEMINFO = 55  # asm-generic/socket.h
 _MEMINFO_DROPS = 8  # linux/sock_diag.h, SK_MEMINFO_DROPS
 _MEMINFO = struct.Struct("=9I")
 
-SLOTS = 128  # datagrams or trains a call
+SLOTS = 512  # datagrams or trains a call, at most
 _SLOT_BYTES = 1 << 16  # no datagram and no train is longer
+# From slot to slot. Were it a power of two, the beginnings of all slots would compete for the same few places
+# in the cache of the processor: a fifth of the time that datums of 809 bytes took went there.
+_SLOT_STEP = _SLOT_BYTES + 13 * 64
 _FEW_SLOTS = 8  # up to so many are sooner joined one by one
 _FEW = 64  # datagrams whose boundaries are kept
 _NAME_BYTES = 32  # holds a sockaddr_in6
@@ -121,7 +124,7 @@ class Inbox:
         head = _Memory(
             SLOTS * (ctypes.sizeof(_Mmsghdr) + ctypes.sizeof(_Iovec) + _NAME_BYTES + _CONTROL_BYTES)
         )
-        slots = _Memory(SLOTS * _SLOT_BYTES)
+        slots = _Memory(SLOTS * _SLOT_STEP)
         headers, iovecs_end = _wire(head, SLOTS)
         iovecs = head.bytes[headers.nbytes : iovecs_end].view(np.dtype(_Iovec))
         names_end = iovecs_end + SLOTS * _NAME_BYTES
@@ -130,7 +133,7 @@ class Inbox:
         headers["hdr"]["namelen"] = _NAME_BYTES
         headers["hdr"]["control"] = head.base + names_end + step * _CONTROL_BYTES
         headers["hdr"]["controllen"] = _CONTROL_BYTES
-        iovecs["base"] = slots.base + step * _SLOT_BYTES
+        iovecs["base"] = slots.base + step * _SLOT_STEP
         iovecs["len"] = _SLOT_BYTES
         # recvmmsg writes lengths and flags into the headers: before the next call they are copied afresh.
         self._head = head
@@ -144,7 +147,7 @@ class Inbox:
         controls = head.bytes[names_end:].reshape(SLOTS, _CONTROL_BYTES)
         data = ctypes.sizeof(_Cmsghdr)
         self._segments = controls[:, data : data + 4].view(np.int32)[:, 0]
-        self._slots, self._bytes = slots.bytes.reshape(SLOTS, _SLOT_BYTES), slots.view
+        self._slots, self._bytes = slots.bytes.reshape(SLOTS, _SLOT_STEP), slots.view
         self._addresses: dict[object, tuple[str, int]] = {}
 
     def receive(self, fd: int, family: int, limit: int) -> tuple[list[Arrival], int]:
@@ -189,13 +192,13 @@ class Inbox:
     ) -> Arrival:
         count, length = len(slots), lengths[0]
         if count == 1:
-            start = slots[0] * _SLOT_BYTES
+            start = slots[0] * _SLOT_STEP
             data = self._bytes[start : start + length].tobytes()
         elif count > _FEW_SLOTS and lengths.count(length) == count:
             which = slice(count) if isinstance(slots, range) else slots
             data = self._slots[which, :length].tobytes()
         else:
-            starts = [slot * _SLOT_BYTES for slot in slots]
+            starts = [slot * _SLOT_STEP for slot in slots]
             view = self._bytes
             data = b"".join([view[i : i + size] for i, size in zip(starts, lengths, strict=True)])
         return Arrival(address, data, boundaries(lengths, segments))

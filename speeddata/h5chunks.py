@@ -1,14 +1,25 @@
-"""Chunks as they lie in an HDF5 file: what a filter makes of an array, so that threads can do it."""
+"""Chunks as they lie in an HDF5 file: what a filter makes of an array, so that threads can do it.
+
+Where there is ISA-L (package isal), it compresses: the same format, at 1.2 GB/s a thread for measured doubles
+where zlib does 80 MB/s, and 2 to 5 % larger. Elsewhere zlib does, which is told what not to try.
+"""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+isal_zlib: ModuleType | None
+try:
+    from isal import isal_zlib
+except ImportError:  # no wheel for this machine
+    isal_zlib = None
 
 _LEVEL = 1
 _TRIAL_BYTES = 1024
@@ -36,18 +47,29 @@ def _as_it_is(chunk: NDArray[Any]) -> Any:
     return chunk
 
 
-def _shuffled_gzip(chunk: NDArray[Any]) -> bytes:
-    """The filters shuffle and deflate: all first bytes of the values, then all second ones, and so on.
+def _planes(chunk: NDArray[Any]) -> NDArray[np.uint8]:
+    """The filter shuffle: all first bytes of the values, then all second ones...; shape (width, count)."""
+    octets = chunk.reshape(-1).view(np.uint8)
+    return np.ascontiguousarray(octets.reshape(-1, chunk.dtype.itemsize).T)
+
+
+def _fast_gzip(chunk: NDArray[Any]) -> bytes:
+    """The filters shuffle and deflate, by ISA-L."""
+    assert isal_zlib is not None
+    packed: bytes = isal_zlib.compress(_planes(chunk).data, _LEVEL)
+    return packed
+
+
+def _careful_gzip(chunk: NDArray[Any]) -> bytes:
+    """The filters shuffle and deflate, by zlib.
 
     The last digits of what was measured are noise: bytes that do not get smaller, and take the longest to
     find that out. A part of them is tried first; what does not pay is stored. It is one zlib stream (RFC
     1950) all the same, of pieces that each end at a byte.
     """
-    width = chunk.dtype.itemsize
-    octets = chunk.reshape(-1).view(np.uint8)
-    if width == 1:
-        return zlib.compress(octets.data, _LEVEL)
-    planes = np.ascontiguousarray(octets.reshape(-1, width).T)
+    planes = _planes(chunk)
+    if len(planes) == 1:
+        return zlib.compress(planes.data, _LEVEL)
     parts = [_ZLIB_HEAD]
     for plane in planes:
         trial = plane[: max(_TRIAL_BYTES, len(plane) // 8)]
@@ -59,7 +81,10 @@ def _shuffled_gzip(chunk: NDArray[Any]) -> bytes:
 
 
 COMPRESSIONS = {
-    "gzip": Compression({"compression": "gzip", "compression_opts": _LEVEL, "shuffle": True}, _shuffled_gzip),
+    "gzip": Compression(
+        {"compression": "gzip", "compression_opts": _LEVEL, "shuffle": True},
+        _careful_gzip if isal_zlib is None else _fast_gzip,
+    ),
     "lzf": Compression({"compression": "lzf", "shuffle": True}, None),
     "none": Compression({}, _as_it_is),
 }

@@ -19,6 +19,7 @@ from speeddata.h5door import Guard, Jobs
 from speeddata.h5storage import Plain, Storage, memory
 
 _PLACED_BYTES = 8 << 20  # of chunks that are written together
+_FEW = 4096  # values whose sizes are looked at one by one
 _FILTERED_BYTES = 1 << 19  # of chunks that one thread compresses
 
 
@@ -106,6 +107,9 @@ class Dataset:
             start += len(part)
             if len(part) == room:
                 self._put()
+        if self._held and not self._direct:
+            # Nobody knows how long the next texts are: what waits would be bounded in number, not in bytes.
+            self._put()
 
     def finish(self) -> None:
         if self._held or self._dataset is None:
@@ -121,7 +125,7 @@ class Dataset:
             with jobs.guard:
                 self._dataset = self._create(self._path, self.storage, min(self._chunk, max(self._at, 1)))
                 self._length = self.begun_at
-        size = held.size * (held.itemsize if held.dtype != object else self.storage.item_bytes)
+        size = _octets(held, self.storage)
         if self._direct and at % self._chunk == 0:
             self._chunks.put(self, at, held, size)
         else:
@@ -220,6 +224,15 @@ class Dataset:
             del self._group[self._path]
             self._group.move(self._path + "~", self._path)
             self._dataset = self._group[self._path]
+
+
+def _octets(values: NDArray[Any], storage: Storage) -> int:
+    """About how much memory *values* take: where they are few in a piece, they may be long."""
+    if values.dtype != object:
+        return values.nbytes
+    if len(values) > _FEW:
+        return values.size * storage.item_bytes
+    return sum(len(each) if hasattr(each, "__len__") else 0 for each in values.tolist()) + values.nbytes
 
 
 def _write_placed(guard: Guard, chunks: Sequence[_Chunk]) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from speeddata.interrupts import Stop
 
 _GATHERED_BYTES = 1 << 20
+_PIECE_BYTES = 10 << 20  # of datums; only of large ones a chunk of rows is more
 _LOSSES = ("received", "lost", "lost_kernel", "lost_disk", "rejected")
 
 
@@ -166,8 +167,10 @@ def _finish(
         counts = {**asdict(told), "received": arrived}
         attributes = {name: counts[name] for name in _LOSSES}
     names = [file.name for file in channel.files]
-    thinned = {"factor": wish.factor, "method": wish.method if wish.thins else "none"}
-    writer.finish({"files": json.dumps(names), **thinned, **attributes}, sort=wish.sort and not made.in_order)
+    thinned = channel.thinning.then(wish.factor, wish.method) if wish.thins else channel.thinning
+    writer.finish(
+        {"files": json.dumps(names), **asdict(thinned), **attributes}, sort=wish.sort and not made.in_order
+    )
 
 
 def _pieces(
@@ -189,7 +192,7 @@ def _pieces(
         itertools.chain([first], batches),
         wish.signals,
         rows=chunk_rows(first.schema),
-        size=1 << 62,
+        size=_PIECE_BYTES,
         tally=tally,
         where=channel.name,
     )

@@ -186,7 +186,9 @@ class Inspector:
         abscissa = batch.schema.abscissa
         wanted = [abscissa.name] if abscissa.dtype not in (None, "?") else []
         counted = signals.get(self._sequence or "")
-        if counted is not None and counted.kind in ("int", "long"):
+        if counted is not None and counted.kind not in ("int", "long"):
+            counted = None
+        if counted is not None:
             wanted.append(counted.name)
         columns = codec.columns(batch, wanted) if wanted else {}
         for name, column in columns.items():

@@ -106,6 +106,7 @@ def _read(inspector: Inspector, path: Path, look: Look, stop: Stop, *, named: bo
         if named or not isinstance(exc.__cause__, FileNotFoundError):
             raise
         log.warning("%s: gone before it was read", path)
+        inspector.findings.files.pop()
         return
     except DataError as exc:
         if stop.asked:
@@ -138,14 +139,15 @@ def _schemas(channels: dict[str, list[Path]]) -> Iterator[Schema]:
 def _refuse_unknown(schemas: Iterator[Schema] | Sequence[Schema], sequence: str | None) -> None:
     if sequence is None:
         return
-    signals = {signal.name: signal for schema in schemas for signal in schema.signals}
-    if sequence in signals:
-        kind = signals[sequence].kind
-        if kind in ("int", "long"):
-            return
-        raise UsageError(f"{sequence} is of type {kind}, and cannot count", where="--sequence")
-    near = difflib.get_close_matches(sequence, signals, n=1, cutoff=0.5)
-    mend = f"did you mean {near[0]}?" if near else f"choose from {', '.join(list(signals)[:8])}"
+    signals = [signal for schema in schemas for signal in schema.signals]
+    kinds = [signal.kind for signal in signals if signal.name == sequence]
+    if any(kind in ("int", "long") for kind in kinds):
+        return  # the channels where it does not count have no such gaps
+    if kinds:
+        raise UsageError(f"{sequence} is of type {kinds[0]}, and cannot count", where="--sequence")
+    names = list(dict.fromkeys(signal.name for signal in signals))
+    near = difflib.get_close_matches(sequence, names, n=1, cutoff=0.5)
+    mend = f"did you mean {near[0]}?" if near else f"choose from {', '.join(names[:8])}"
     raise UsageError(f"there is no signal '{printable(sequence)}'", where="--sequence", mend=mend)
 
 

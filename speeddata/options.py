@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import ipaddress
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ import click
 from speeddata import __version__, names, report, settings, timerange
 from speeddata.avro import schema
 from speeddata.errors import SpeedDataError, UsageError
+from speeddata.output import STDOUT
 
 METHODS = ("pick", "minmax", "mean", "rms")
 COMPRESSIONS = ("none", "gzip", "lzf")
@@ -96,10 +98,15 @@ def _share(text: str) -> float:
     return float(number) / 100
 
 
+_OWN_ATTRIBUTES = frozenset(("created", "since", "until", "speeddata_version", "mark", "note"))
+
+
 def _tag(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise UsageError(f"'{text}' is no tag", mend="write KEY=VALUE")
+    if key.strip() in _OWN_ATTRIBUTES:
+        raise UsageError(f"'{key.strip()}' is an attribute that every set has", mend="choose another key")
     return key.strip(), value
 
 
@@ -239,6 +246,40 @@ def long_name(option: click.Option) -> str:
 def variable(option: click.Option) -> str:
     """`SPEEDDATA_ROTATE_SIZE` for `--rotate-size`."""
     return _PREFIX + long_name(option).upper().replace("-", "_")
+
+
+def given(name: str) -> bool:
+    """Whether the command line itself has the option, rather than a variable, the settings or nobody."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
+def form_of_output(text_format: str | None) -> str:
+    """What standard output gets where no form is named: JSON Lines on a terminal, else a container.
+
+    Raises:
+        UsageError: that is a container, and `--time` says how text has its times.
+    """
+    form = text_format or ("json" if os.isatty(STDOUT) else "avro")
+    if form == "avro" and given("time"):
+        raise UsageError("--time is for JSON and CSV", mend="say which: --format json")
+    return form
+
+
+def refuse_of_recordings(source: str | None) -> None:
+    """Keep a flag from being passed over in silence.
+
+    Raises:
+        UsageError: a flag that is for live channels only, and SOURCE is a file or standard input.
+    """
+    from speeddata.sources import is_file
+
+    if source and source != "-" and not is_file(source):
+        return
+    for name in ("decimated", "schema"):
+        if given(name):
+            where = "standard input" if source in (None, "", "-") else source
+            raise UsageError(f"--{name} is for what is live", where=where or "", mend="leave it out")
 
 
 def current_settings() -> settings.Settings:

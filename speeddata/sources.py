@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -14,13 +13,15 @@ from pathlib import Path
 from speeddata.avro.schema import Schema
 from speeddata.avro.schema import parse as parse_schema
 from speeddata.batch import Batch
-from speeddata.errors import DataError, PartlyDone, PeerError, UsageError
+from speeddata.errors import DataError, Interrupted, PartlyDone, PeerError, UsageError
 from speeddata.interrupts import Stop
 from speeddata.names import Endpoint, is_channel_name, printable
 from speeddata.recording import catalogue
 from speeddata.recording.reading import Choice, Reader, Recorded
 from speeddata.stages import Tally, decodable, told_apart
-from speeddata.streams import ContainerStream, file_pieces
+from speeddata.streams import STDIN, ContainerStream, file_pieces
+from speeddata.thinning import Thinning
+from speeddata.thinning import told as thinning_told
 from speeddata.wire.live import LiveChannel
 
 
@@ -56,6 +57,7 @@ class Channel:
         live: datums come as they happen: hand them on at once.
         shortfalls: what could not be read, told so far.
         files: those that its batches came from, so far.
+        thinning: of the samples, before they came here.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Channel:
     live: bool = False
     shortfalls: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    thinning: Thinning = field(default_factory=Thinning)
 
     def told_apart(self) -> Iterator[Batch]:
         """The batches with their boundaries known; a block where none can be found is left out, and told."""
@@ -95,7 +98,7 @@ def standard_input() -> str:
     Raises:
         UsageError: standard input is a terminal.
     """
-    if sys.stdin.isatty():
+    if os.isatty(STDIN):
         raise UsageError(
             "no SOURCE", mend="name a channel, an ADDR:PORT, a file with a / in it, or pipe into it"
         )
@@ -110,6 +113,7 @@ def channel(source: str | None, wanted: Wanted, stop: Stop) -> Iterator[Channel]
         UsageError: it means nothing, or several channels.
         PeerError: a live channel that nobody announces.
         HostError, DataError: it cannot be read, or is not what it claims to be.
+        Interrupted: at the end, where a signal came before that of a recording.
     """
     source = source or standard_input()
     kind = _stream if source == "-" else _files if is_file(source) else _live
@@ -153,6 +157,8 @@ class Channels:
 def _noting_files(opened: Channel, blocks: Iterator[Recorded]) -> Iterator[Batch]:
     for block in blocks:
         if not opened.files or opened.files[-1] != block.path:
+            if not opened.files and (header := catalogue.header_of(block.path)) is not None:
+                opened.thinning = thinning_told(header.text)
             opened.files.append(block.path)
         yield block.batch
 
@@ -203,9 +209,10 @@ def _stream(source: str, wanted: Wanted, stop: Stop) -> Iterator[Channel]:
         file_pieces(source, stop), where="standard input", time_unit=wanted.time_unit, stop=stop
     )
     # what was redirected from a file is all there: small blocks may be gathered
-    there = stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode)
-    opened = Channel(stream.channel, stream.schema, iter(stream), live=not there)
+    there = stat.S_ISREG(os.fstat(STDIN).st_mode)
+    opened = Channel(stream.channel, stream.schema, iter(stream), live=not there, thinning=stream.thinning)
     yield opened
+    _refuse_part(opened, stop)
     _tell_damage(opened, stream.damaged_bytes)
 
 
@@ -218,16 +225,27 @@ def _files(source: str, wanted: Wanted, stop: Stop) -> Iterator[Channel]:
         )
     if not files and not wanted.follow:
         raise DataError("holds no recording", where=source)
-    name, schema = Path(source).name, None
+    name, schema, thinning = Path(source).name, None, Thinning()
     if files:
         ((name, paths),) = files.items()
         header = catalogue.header_of(paths[0])
         if header is not None:
+            thinning = thinning_told(header.text)
             schema = parse_schema(header.schema_text, where=str(paths[0]), time_unit=wanted.time_unit)
     reader = Reader(Path(source), stop=stop, follow=wanted.follow, time_unit=wanted.time_unit)
-    opened = Channel(name, schema, (recorded.batch for recorded in reader), live=wanted.follow)
+    blocks = (recorded.batch for recorded in reader)
+    opened = Channel(name, schema, blocks, live=wanted.follow, thinning=thinning)
     yield opened
+    _refuse_part(opened, stop)
     opened.shortfalls += _unread(reader)
+
+
+def _refuse_part(opened: Channel, stop: Stop) -> None:
+    """Raises:
+    Interrupted: a signal ended what has an end of its own, and is not all there.
+    """
+    if stop.status and not opened.live:
+        raise Interrupted(stop.status)
 
 
 def _unread(reader: Reader) -> list[str]:
@@ -244,36 +262,57 @@ def _tell_damage(opened: Channel, damaged_bytes: int) -> None:
         opened.shortfalls.append(f"{damaged_bytes} damaged bytes skipped")
 
 
-@contextmanager
-def _live(source: str, wanted: Wanted, stop: Stop) -> Iterator[Channel]:
-    place: str | Endpoint = source
+def live_place(source: str, wanted: Wanted) -> str | Endpoint:
+    """The channel's name, or the endpoint, that a SOURCE means which is neither a file nor standard input.
+
+    Raises:
+        UsageError: it means nothing, or not together with the options.
+    """
     if ":" in source:
-        place = Endpoint.parse(source)
+        endpoint = Endpoint.parse(source)
         if wanted.decimated:
             raise UsageError(
                 "--decimated is for a channel by name", where=source, mend="give the decimated endpoint"
             )
-    elif not is_channel_name(source):
+        return endpoint
+    if not is_channel_name(source):
         raise UsageError(
             f"'{printable(source[:80])}' is no SOURCE",
             mend="a channel's name, an ADDR:PORT, a file with a / in it, or -",
         )
-    elif wanted.schema is not None:
+    if wanted.schema is not None:
         raise UsageError(
             "a channel by name is announced with its schema", where=source, mend="leave out --schema"
         )
+    return source
+
+
+@contextmanager
+def _live(source: str, wanted: Wanted, stop: Stop) -> Iterator[Channel]:
     live = LiveChannel(
-        place,
+        live_place(source, wanted),
         stop,
         schema=wanted.schema,
         on=wanted.on,
         decimated=wanted.decimated,
         time_unit=wanted.time_unit,
     )
-    tally = Tally()
+    tally, came = Tally(), False
+
+    def batches() -> Iterator[Batch]:
+        nonlocal came
+        for batch in decodable(live, tally):
+            came = True
+            yield batch
+
     with _found(source, live):
-        opened = Channel(live.channel or source, live.schema, decodable(live, tally), live=True)
+        opened = Channel(live.channel or source, live.schema, batches(), live=True)
+        opened.thinning = live.thinning
         yield opened
+    if live.schema is None and not came and not stop.status:
+        raise PeerError(
+            "nothing came that says its schema", where=source, mend="of bare datums give --schema FILE.avsc"
+        )
     if live.dropped:
         opened.shortfalls.append(f"the reader was too slow: {live.dropped} datums dropped")
     if live.dropped_kernel:

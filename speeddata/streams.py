@@ -6,12 +6,15 @@ import logging
 import os
 import select
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
-from speeddata.avro.container import ContainerReader
+from speeddata.avro.container import Block, ContainerReader, Header
 from speeddata.avro.schema import Schema
 from speeddata.batch import Batch
-from speeddata.errors import DataError, HostError
+from speeddata.errors import DataError, HostError, Interrupted
 from speeddata.interrupts import Stop
+from speeddata.names import printable
+from speeddata.thinning import told
 
 STDIN = 0
 _PIECE_BYTES = 1 << 20
@@ -56,16 +59,18 @@ def file_pieces(path: str, stop: Stop) -> Iterator[bytes]:
 
 
 class ContainerStream:
-    """One container read from *source*; iterating yields its batches.
+    """A container read from *source*, or several of one channel (`cat *.avro`); iterating yields the batches.
 
     Reads until the header is whole, at once.
 
     Attributes:
         schema: the writer's.
         channel: as its metadata says, else the record's name.
+        thinning: of the samples, as the metadata says.
 
     Raises:
         DataError: it is no container, or ended before its header did.
+        Interrupted: asked to stop before that.
     """
 
     def __init__(
@@ -74,28 +79,48 @@ class ContainerStream:
         self._reader = ContainerReader(where=where, time_unit=time_unit)
         self._where, self._stop = where, stop
         self._source = iter(source)
-        self._first: list[Batch] = []
+        self._first: Iterator[Block] = iter(())
         self._told = 0
         for piece in self._source:
-            self._first += [block.batch for block in self._reader.feed(piece)]
+            blocks = self._reader.feed(piece)
             if self._reader.schema is not None:
+                self._first = blocks
                 break
         if self._reader.schema is None or self._reader.header is None:
+            if stop and stop.asked:
+                raise Interrupted(stop.status)
             raise DataError("ended before an Avro container's header was whole", where=where)
         self.schema: Schema = self._reader.schema
-        self.channel = self._reader.header.text("speeddata.channel") or self.schema.name.rpartition(".")[2]
+        self._header = self._reader.header
+        self.channel = _channel(self._header, self.schema)
+        self.thinning = told(self._header.text)
 
     def __iter__(self) -> Iterator[Batch]:
-        yield from self._first
-        self._first.clear()
-        for piece in self._source:
-            for block in self._reader.feed(piece):
+        """Raises:
+        DataError: a container of another channel follows.
+        """
+        for blocks in chain([self._first], map(self._reader.feed, self._source)):
+            for block in blocks:
+                if self._reader.header is not self._header:
+                    self._go_on(block)
                 yield block.batch
             self._tell_damage()
         torn = self._reader.finish()
         self._tell_damage()
         if torn and not (self._stop and self._stop.asked):
             log.warning("%s: torn: the last %d bytes are no whole block, and are left out", self._where, torn)
+
+    def _go_on(self, block: Block) -> None:
+        assert self._reader.header is not None
+        self._header = self._reader.header
+        channel = _channel(self._header, block.batch.schema)
+        if channel.lower() != self.channel.lower():
+            both = f"{printable(self.channel)}, and from byte {block.offset} on {printable(channel)}"
+            raise DataError(
+                f"two channels: {both}",
+                where=self._where,
+                mend="name the files instead",
+            )
 
     @property
     def damaged_bytes(self) -> int:
@@ -106,3 +131,7 @@ class ContainerStream:
         for damage in self._reader.damage[self._told :]:
             log.warning("%s: %d bytes damaged at byte %d; skipped", self._where, damage.size, damage.offset)
         self._told = len(self._reader.damage)
+
+
+def _channel(header: Header, schema: Schema) -> str:
+    return header.text("speeddata.channel") or schema.name.rpartition(".")[2]

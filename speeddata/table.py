@@ -19,6 +19,11 @@ def lines(heading: Sequence[str], rows: Sequence[Sequence[str]], *, right: Seque
     return laid
 
 
+def many(count: int, what: str) -> str:
+    """`1 step`, `1,234 steps`."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def rate(hertz: float) -> str:
     """`1000/s`, `0.2/s`, `1.25M/s`: three digits that matter."""
     for limit, unit in ((1e9, "G"), (1e6, "M")):

@@ -166,7 +166,7 @@ def _data(found: Findings, sequence: str | None) -> Iterator[str]:
         for file in found.files:
             if file.writing:
                 yield _line("", f"{file.name} is being written")
-    blocks = f" in {found.blocks:,} blocks" if found.blocks else ""
+    blocks = f" in {table.many(found.blocks, 'block')}" if found.blocks else ""
     yield _line("datums", f"{found.datums:,}{blocks}")
     if found.least is not None and found.greatest is not None:
         span = f" ({_span(found.greatest - found.least)})" if schema and schema.time_unit else ""
@@ -185,15 +185,15 @@ def _gaps(label: str, steps: Summary, schema: Schema | None, whose: str = "") ->
         yield _line(label, f"{whose}nothing goes forward")
         return
     count = f"{steps.gaps:,}" if steps.gaps else "none"
-    missing = f", {steps.missing:,} samples missing" if steps.missing else ""
-    back = f", {steps.back:,} steps back" if steps.back else ""
+    missing = f", {table.many(steps.missing, 'sample')} missing" if steps.missing else ""
+    back = f", {table.many(steps.back, 'step')} back" if steps.back else ""
     repeated = f", {steps.repeated:,} repeated" if steps.repeated else ""
     yield _line(label, f"{whose}{count} (median step {_step(steps.median, schema)}){missing}{back}{repeated}")
     longest = sorted(steps.longest, key=lambda gap: -gap.step)[:_MOST]
     for gap in (gap for gap in steps.longest if gap in longest[:_MOST]):
         yield _line("", _gap(gap, schema))
     if steps.gaps > len(longest):
-        yield _line("", f"and {steps.gaps - len(longest):,} shorter ones")
+        yield _line("", f"and {table.many(steps.gaps - len(longest), 'shorter one')}")
 
 
 def _gap(gap: Gap, schema: Schema | None) -> str:
@@ -215,7 +215,7 @@ def _places(label: str, places: Sequence[Place], count: int) -> Iterator[str]:
     for file, offset, size in places[:_MOST]:
         yield _line(label, f"{file}: {size} bytes at byte {offset}")
     if count > _MOST:
-        yield _line("", f"and {count - _MOST:,} more places")
+        yield _line("", f"and {table.many(count - _MOST, 'more place')}")
 
 
 def _step(step: int | float, schema: Schema | None) -> str:

@@ -372,7 +372,7 @@ def test_a_full_disk_behind_stdout_is_told_in_one_line(process, body):
     with open("/dev/full", "wb") as full:
         status, err = process(body, full)
     assert status == 1
-    assert re.fullmatch("speeddata: (standard output: )?No space left on device\n", err)
+    assert re.fullmatch("speeddata: standard output: cannot write: No space left on device\n", err)
 
 
 def test_an_error_with_words_still_unwritten_is_told_once(process, deserted):

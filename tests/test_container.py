@@ -328,3 +328,47 @@ def test_a_header_without_a_schema_is_refused_with_the_place():
         read(write_header({}, SYNC))
     with pytest.raises(DataError, match=r"test\.avro: not an Avro container"):
         read(b"time,volts\n")
+
+
+# -- containers one after the other -------------------------------------------------------------------------
+
+ONE = '{"type": "record", "name": "volts", "fields": [{"name": "volts", "type": "double"}]}'
+
+
+@pytest.mark.parametrize("step", [1, 7, 4096])
+def test_containers_one_after_the_other_are_read_one_after_the_other(step):
+    first = write_header({"avro.schema": ONE}, b"a" * 16) + frame(2, 16) + bytes(16) + b"a" * 16
+    other = '{"type": "record", "name": "amps", "fields": [{"name": "amps", "type": "float"}]}'
+    second = write_header({"avro.schema": other}, b"b" * 16) + frame(3, 12) + bytes(12) + b"b" * 16
+    whole = first + second + first
+    reader = ContainerReader()
+    blocks = [block for at in range(0, len(whole), step) for block in reader.feed(whole[at : at + step])]
+    assert [(block.batch.schema.name, block.batch.count) for block in blocks] == [
+        ("volts", 2),
+        ("amps", 3),
+        ("volts", 2),
+    ]
+    assert blocks[1].offset == len(first) + len(second) - 12 - 2 - 16
+    assert (reader.finish(), reader.damage) == (0, [])
+
+
+def test_a_container_behind_a_torn_one_is_no_torn_tail_but_damage():
+    torn = write_header({"avro.schema": ONE}, b"a" * 16) + frame(100, 800) + bytes(16)
+    whole = write_header({"avro.schema": ONE}, b"b" * 16) + (frame(100, 800) + bytes(800) + b"b" * 16)
+    reader = ContainerReader()
+    assert list(reader.feed(torn + whole)) == []
+    assert reader.finish() == 0
+    (damage,) = reader.damage
+    assert damage.offset + damage.size == len(torn + whole)
+
+
+def test_a_header_inside_a_datum_begins_no_container():
+    hidden = write_header({"avro.schema": ONE}, b"b" * 16)
+    text = '{"type": "record", "name": "r", "fields": [{"name": "b", "type": "bytes"}]}'
+    datum = zigzag(len(hidden)) + hidden
+    block = frame(1, len(datum)) + datum + b"a" * 16
+    reader = ContainerReader()
+    stream = write_header({"avro.schema": text}, b"a" * 16) + block + block
+    pieces = (stream[at : at + 5] for at in range(0, len(stream), 5))
+    assert [each.batch.data for piece in pieces for each in reader.feed(piece)] == [datum, datum]
+    assert reader.finish() == 0

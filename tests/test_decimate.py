@@ -148,7 +148,12 @@ def test_a_torn_file_and_a_damaged_one_give_what_is_whole(run, tmp_path):
     [
         (("-", "--every", "1s", "-n", 3), "two kinds of windows"),
         (("-", "--to", "127.0.0.1:9", "-f", "json"), "--format is for standard output"),
+        (("-", "--to", "127.0.0.1:9", "--time", "iso"), "--time is for standard output"),
         (("-", "--name", "x"), "--name is for what is sent"),
+        (("-", "--ttl", 3), "--ttl is for what is sent"),
+        (("./c.avro", "--decimated"), "--decimated is for what is live"),
+        (("./c.avro", "--time", "iso"), "--time is for JSON and CSV"),
+        (("./c.avro", "--every", "0s"), "a window has some length"),
         (("./c.avro", "--every", "1500ps"), "no duration"),
         (("./c.avro", "-n", 0), "factor"),
         (("./c.avro", "-m", "median"), "method"),

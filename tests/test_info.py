@@ -180,25 +180,6 @@ def test_a_directory_is_told_channel_by_channel_and_strangers_in_it_are_left_alo
     assert err == ""
 
 
-def test_what_the_ledger_tells_is_told(run, tmp_path):
-    path = written(
-        tmp_path / "rec/tank/tank_20251203T120000.000000000Z.avro", COUNTED_TEXT, counted(range(9))
-    )
-    counts = {"received": 9, "recorded": 9, "lost": 4, "lost_kernel": 1, "lost_disk": 0, "rejected": 2}
-    line = {"since": 1, "until": 2, "session": "s", **counts}
-    loss = {"kind": "loss", **line, "lost": 7}
-    closed = {"kind": "file", **line, "file": path.name, "size": 1, "least": 0, "greatest": 1}
-    (path.parent / "ledger.jsonl").write_text(
-        "".join(json.dumps(each) + "\n" for each in (loss, loss, closed))
-    )
-    (found,), _ = told(run, "rec/tank/")
-    assert found["losses"] == {name: 2 * loss[name] for name in counts}
-    (found,), _ = told(run, f"./{path.relative_to(tmp_path)}")
-    assert found["losses"] == counts
-    _, out, _ = run("info", f"./{path.relative_to(tmp_path)}")
-    assert "losses      4 lost, 1 lost_kernel, 2 rejected" in out
-
-
 def test_a_changed_schema_is_told_signal_by_signal(run, tmp_path):
     written(tmp_path / "tank/a.avro", COUNTED_TEXT, counted(range(9)))
     changed = COUNTED_TEXT.replace('"int"', '"long"').replace('"level"', '"height"')
@@ -302,23 +283,6 @@ def test_a_whole_block_whose_datums_do_not_decode_is_left_out_and_counted(run, w
     assert records(tmp_path / "new.avro") == counted([*range(50), *range(60, 100)])
 
 
-def test_blocks_that_only_together_hold_their_datums_do_not_decode(run, tmp_path):
-    text = '{"type": "record", "name": "r", "fields": [{"name": "n", "type": "int"}]}'
-    path = written(tmp_path / "r.avro", text, [], sync_marker=b"0123456789abcdef")
-    sync = b"0123456789abcdef"
-    # one datum that is two, and two that are one of two bytes: end to end they are three datums in four bytes
-    path.write_bytes(path.read_bytes() + b"\x02\x04\x01\x01" + sync + b"\x04\x04\x80\x01" + sync)
-    (found,), _ = told(run, "./r.avro", status=3)
-    assert (found["datums"], found["undecodable_blocks"], found["undecodable_datums"]) == (0, 2, 3)
-
-
-def test_the_repaired_container_says_what_the_old_one_said_and_has_a_marker_of_its_own(run, whole, tmp_path):
-    assert run("info", "./tank.avro", "--repair", "new.avro")[0] == 0
-    assert metadata(tmp_path / "new.avro") == metadata(whole)
-    assert b"0123456789abcdef" not in (tmp_path / "new.avro").read_bytes()
-    assert [rows for _, _, rows in blocks(tmp_path / "new.avro")] == [rows for _, _, rows in blocks(whole)]
-
-
 @pytest.mark.parametrize("target", ["tank.avro", "other", "link"])
 def test_nothing_is_ever_written_over(run, whole, tmp_path, target):
     (tmp_path / "other").write_text("precious")
@@ -359,30 +323,7 @@ def test_a_full_disk_is_told_in_one_line(run, whole, tmp_path):
             cwd=tmp_path,
         )
     assert done.returncode == 1
-    assert done.stderr == b"speeddata: No space left on device\n"
-
-
-def test_a_recording_without_its_header_is_damage_in_a_directory_and_an_error_by_itself(run, tmp_path):
-    for day in (3, 4):
-        name = f"tank_202512{day:02}T120000.000000000Z.avro"
-        written(
-            tmp_path / "tank" / name, COUNTED_TEXT, counted(range(9)), metadata={"speeddata.channel": "tank"}
-        )
-    broken = tmp_path / "tank" / name
-    with broken.open("r+b") as file:
-        file.write(b"\0" * 10)
-    (found,), _ = told(run, "tank/", status=3)
-    assert (found["datums"], len(found["unreadable"])) == (9, 1)
-    assert name in found["unreadable"][0]
-    assert "not an Avro container" in found["unreadable"][0]
-    status, out, err = run("info", f"tank/{name}")
-    assert (status, out) == (3, "")
-    assert "not an Avro container" in err
-    (tmp_path / "empty.avro").touch()
-    assert run("info", "./empty.avro")[::2] == (
-        3,
-        "speeddata: empty.avro: ends before an Avro header is whole\n",
-    )
+    assert done.stderr == b"speeddata: standard output: cannot write: No space left on device\n"
 
 
 # -- pipes, and what is live --------------------------------------------------------------------------------

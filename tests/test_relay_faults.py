@@ -419,6 +419,25 @@ def test_a_port_in_use_is_status_1_and_a_line(bench, run):
     assert f"{LOOPBACK}:{relay.port}: port in use" in err
 
 
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("rig=26001", "RIG=26002"), "RIG is named twice; names are compared without case: "),
+        (("one=26001", "two=26001"), "0.0.0.0:26001: one and two both listen there; "),
+        (("one=26001", "--listen", "26001"), "0.0.0.0:26001: --listen and one both listen there; "),
+        (("--rotate-size", "0"), "--rotate-size: each block would be a file; "),
+        (("--rotate-time", "0s"), "--rotate-time: each block would be a file; "),
+        (("--keep-size", "0"), "--keep-size: nothing would be kept; leave it out to keep everything"),
+        (("--keep-time", "0s"), "--keep-time: nothing would be kept; leave it out to keep everything"),
+    ],
+)
+def test_what_makes_no_sense_is_status_2_and_a_line(run, tmp_path, args, says):
+    status, out, err = run("relay", *args, "-d", "0s")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"speeddata: {says}")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_second_relay_on_one_directory_is_status_1_and_a_line(bench, run, free_port):
     bench.relay("-o", "rec")
     err = refused(run, "--listen", f"{LOOPBACK}:{free_port()}", "-o", "rec")

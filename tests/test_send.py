@@ -305,6 +305,12 @@ def test_a_source_that_is_stopped_says_goodbye_and_ends_well(port, spawn, how):
     assert ended_well(sender)
 
 
+def test_who_wants_to_know_is_told_how_much_was_sent(port, run, tmp_path):
+    container(tmp_path / "volts.avro", rows(1))
+    status, out, err = run("send", "volts.avro", "--to", port.to, "-v")
+    assert (status, out, err.splitlines()[-1]) == (0, "", f"speeddata: {port.to}: 1 datum sent")
+
+
 def test_a_source_stops_at_once_while_it_waits_for_its_pace_or_its_input(port, spawn):
     slow = spawn("send", "--demo", "--rate", 0.01, "--to", port.to)
     silent = spawn(
@@ -347,6 +353,51 @@ def test_text_without_a_schema_is_refused(port, run, tmp_path):
     assert (status, err.count("\n")) == (2, 1)
     assert "give one with --schema" in err
     assert port.waiting() == []
+
+
+def test_what_is_nothing_to_send_is_told_as_what_it_is(port, run, tmp_path):
+    (tmp_path / "rec/rig").mkdir(parents=True)
+    container(tmp_path / "volts.avro", rows(3))
+    (tmp_path / "other.avsc").write_text(RIG_TEXT.replace("volts", "amps"))
+    terminal, screen = os.openpty()
+    try:
+        for args, how, status, says in (
+            ((), {"stdin": screen}, 2, "nothing to send; name a FILE, pipe into it, or take --demo"),
+            (("-",), {}, 3, "standard input: is empty"),
+            (
+                ("rec/rig",),
+                {},
+                2,
+                "rec/rig: is a directory; send a file of it, or: speeddata tap rec/rig | speeddata send -",
+            ),
+            (
+                ("volts.avro", "-s", "other.avsc"),
+                {},
+                2,
+                "volts.avro: a container has its own schema, here another one; leave out --schema",
+            ),
+        ):
+            got = run("send", *args, "--to", port.to, **how)
+            assert got == (status, "", f"speeddata: {says}\n")
+    finally:
+        os.close(terminal)
+        os.close(screen)
+    assert port.waiting() == []
+
+
+@pytest.mark.parametrize("by", ["name", "link", "pipe"])
+def test_what_is_sent_is_never_saved_over_itself(port, run, tmp_path, by):
+    path = container(tmp_path / "volts.avro", rows(300))
+    os.link(path, tmp_path / "link.avro")
+    before = path.read_bytes()
+    file, save = {"name": ("./volts.avro", "volts.avro"), "link": ("volts.avro", "link.avro")}.get(
+        by, ("-", "volts.avro")
+    )
+    with path.open("rb") as redirected:
+        status, out, err = run("send", file, "--save", save, "--to", port.to, stdin=redirected.fileno())
+    assert (status, out) == (2, "")
+    assert err == f"speeddata: --save {save}: is the input itself; name another file\n"
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(

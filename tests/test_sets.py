@@ -80,22 +80,9 @@ def test_a_directory_is_a_set_of_channels_of_arrays(tmp_path, recorded):
     assert rig.time is rig["time"]
     assert rig["xyz"].shape == (100, 3)
     assert rig["xyz"].tolist() == column(recorded, "xyz")
-    assert found["tank"] is found["Tank"]
-
-
-def test_valid_tells_where_a_signal_is_not_null(tmp_path, recorded):
-    rig = speeddata.read(tmp_path / "rec")["rig"]
-    assert rig.valid("level").tolist() == [value is not None for value in column(recorded, "level")]
-    assert np.isnan(rig["level"][~rig.valid("level")]).all()
-    assert rig["count"].dtype == "<i4"
     assert rig["count"][rig.valid("count")].tolist() == list(range(1, 100, 2))
-    assert rig.valid("time").all()
-
-
-def test_units_and_the_schema_come_along(tmp_path, recorded):
-    rig = speeddata.read(tmp_path / "rec")["rig"]
-    assert rig.units | {} == {**dict.fromkeys(rig), "time": "ns", "sine_wave": "V", "level": "m"}
-    assert (rig.schema.name, rig.schema.time_unit) == ("mixed", "ns")
+    assert rig.units["level"] == "m"
+    assert found["tank"] is found["Tank"]
 
 
 def test_a_container_and_several_sources_are_read_by_the_same_function(tmp_path, recorded, monkeypatch):
@@ -167,23 +154,6 @@ def test_what_is_not_there_is_told_and_the_nearest_is_named(tmp_path, recorded):
         speeddata.read(tmp_path / "text.avro")
     with pytest.raises(UsageError, match="no moment"):
         speeddata.read(tmp_path / "rec", since="yesterday")
-
-
-def test_without_pandas_one_line_says_what_to_do(tmp_path, recorded, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match=r"^to_pandas\(\) needs pandas: pip install pandas$"):
-        speeddata.read(tmp_path / "rec")["rig"].to_pandas()
-
-
-def test_with_pandas_it_is_a_table_indexed_by_time(tmp_path, recorded):
-    pandas = pytest.importorskip("pandas")
-    frame = speeddata.read(tmp_path / "rec")["rig"].to_pandas()
-    assert frame.index[1] == pandas.Timestamp("2025-12-03T12:00:01Z")
-    assert frame["count"].isna().sum() == 50
-    assert frame["count"].sum() == sum(range(1, 100, 2))
-    assert frame["level"].isna().sum() == 66
-    assert frame["xyz"].iloc[2].tolist() == [2, 2.5, 3]
-    assert frame["word"].tolist() == column(recorded, "word")
 
 
 def test_importing_it_loads_nothing_and_nothing_of_it_loads_click(tmp_path, recorded, environment):

@@ -10,7 +10,7 @@ from by_hand import BULK_TEXT, NOON, RIG_TEXT
 
 from speeddata import sources
 from speeddata.avro import schema
-from speeddata.errors import DataError, HostError, UsageError
+from speeddata.errors import DataError, HostError, Interrupted, UsageError
 from speeddata.interrupts import Stop
 from speeddata.sources import Wanted
 
@@ -87,6 +87,24 @@ def test_what_holds_no_recording_is_told(tmp_path):
         pass
     with pytest.raises(HostError, match="No such file"), sources.channel("./nowhere.avro", Wanted(), Stop()):
         pass
+
+
+@pytest.mark.parametrize("status", [130, 143])
+def test_a_recording_that_a_signal_cut_short_is_work_undone(tmp_path, status):
+    written(tmp_path / "a.avro", RIG_TEXT, [{"time": NOON, "volts": 0.0, "note": ""}])
+    stop = Stop()
+    with pytest.raises(Interrupted) as told, sources.channel(f"{tmp_path}/a.avro", Wanted(), stop):
+        stop.ask(status)
+    assert told.value.status == status
+
+
+@pytest.mark.parametrize("wanted", [Wanted(follow=True), Wanted(duration_ns=0)])
+def test_what_ends_because_it_was_to_end_is_done(tmp_path, wanted):
+    written(tmp_path / "a.avro", RIG_TEXT, [{"time": NOON, "volts": 0.0, "note": ""}])
+    stop = Stop()
+    with sources.channel(f"{tmp_path}/a.avro", wanted, stop) as channel:
+        stop.ask(130 if wanted.follow else 0)
+    assert channel.shortfall() is None
 
 
 def test_a_block_that_is_no_datums_is_left_out_and_makes_a_shortfall(tmp_path):

@@ -12,7 +12,7 @@ import fastavro
 import pytest
 from by_hand import NOON, RIG_TEXT, encoded
 
-from speeddata.errors import DataError, HostError
+from speeddata.errors import DataError, HostError, Interrupted
 from speeddata.interrupts import Stop
 from speeddata.streams import ContainerStream, file_pieces, pieces
 
@@ -48,6 +48,14 @@ def test_the_header_is_enough_to_know_the_channel():
 def test_what_ends_before_its_header_does_is_no_container(data):
     with pytest.raises(DataError, match="here: ended before an Avro container's header was whole"):
         ContainerStream([data] if data else [], where="here")
+
+
+def test_a_container_that_is_still_waited_for_when_asked_to_stop_is_no_bad_one():
+    stop = Stop()
+    stop.ask(143)
+    with pytest.raises(Interrupted) as told:
+        ContainerStream([b"Obj\x01\x02"], where="here", stop=stop)
+    assert told.value.status == 143
 
 
 def test_a_torn_end_is_noted_unless_it_was_asked_to_stop(caplog):
@@ -118,3 +126,18 @@ def test_what_cannot_be_read_is_named(tmp_path):
     for path in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(HostError, match=f"{path}: cannot read: "):
             list(file_pieces(str(path), Stop()))
+
+
+def test_containers_of_one_channel_one_after_the_other_are_one_stream():
+    stream = ContainerStream([container() + container(codec="deflate")], where="here")
+    assert b"".join(batch.data for batch in stream) == 2 * DATUMS
+    assert stream.damaged_bytes == 0
+
+
+def test_a_container_of_another_channel_behind_the_first_is_refused():
+    both = [container(), container(metadata={"speeddata.channel": "cell"})]
+    stream = ContainerStream(both, where="standard input")
+    with pytest.raises(DataError) as told:
+        list(stream)
+    assert str(told.value).startswith("standard input: two channels: rig, and from byte ")
+    assert str(told.value).endswith(" on cell; name the files instead")

@@ -16,6 +16,15 @@ def test_columns_line_up_and_numbers_on_the_right():
     assert table.lines(("name", "x"), [("a", "")]) == ["name  x", "a"]
 
 
+def test_one_is_not_many():
+    assert [table.many(count, "step") for count in (0, 1, 2, 1234)] == [
+        "0 steps",
+        "1 step",
+        "2 steps",
+        "1,234 steps",
+    ]
+
+
 @pytest.mark.parametrize(
     ("hertz", "text"),
     [

@@ -421,6 +421,50 @@ def test_several_channels_are_refused_with_their_list(run, tmp_path):
     assert err == "speeddata: rec/: several channels: one, two; name the directory of one\n"
 
 
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("./a.avro", "--decimated"), "./a.avro: --decimated is for what is live; leave it out"),
+        (("./a.avro", "-s", "rig.avsc"), "./a.avro: --schema is for what is live; leave it out"),
+        (("-", "--decimated"), "standard input: --decimated is for what is live; leave it out"),
+        (("./a.avro", "--time", "iso"), "--time is for JSON and CSV; say which: --format json"),
+    ],
+)
+def test_no_option_is_passed_over_in_silence(run, tmp_path, args, says):
+    written(tmp_path / "a.avro", RIG_TEXT, rows(1))
+    (tmp_path / "rig.avsc").write_text(RIG_TEXT)
+    assert run("tap", *args) == (2, "", f"speeddata: {says}\n")
+
+
+def test_settings_say_what_they_say_also_where_it_does_not_matter(run, spawn, tmp_path):
+    written(tmp_path / "a.avro", RIG_TEXT, [{"time": NOON, "volts": 0.5, "note": "a"}])
+    (tmp_path / "rig.avsc").write_text(RIG_TEXT)
+    (tmp_path / "speeddata.toml").write_text('[tap]\ntime = "iso"\ndecimated = true\nschema = "rig.avsc"\n')
+    tap = spawn("tap", "./a.avro")
+    assert ended_well(tap)
+    assert tap.stdout.rest().startswith(b"Obj\x01")
+    status, out, _ = run("tap", "./a.avro", "-f", "csv")
+    assert (status, out) == (0, "time,volts,note\n2025-12-03T12:00:00.000000000Z,0.5,a\n")
+
+
+@pytest.mark.parametrize(
+    ("closed", "says"),
+    [(">&-", "standard output: cannot write: "), ("<&-", "standard input: cannot read: ")],
+)
+def test_a_closed_end_is_an_error_in_one_line(environment, tmp_path, closed, says):
+    written(tmp_path / "a.avro", RIG_TEXT, rows(1))
+    source = "./a.avro" if closed == ">&-" else ""
+    done = subprocess.run(
+        ["sh", "-c", f"{shlex.quote(sys.executable)} -m speeddata tap {source} {closed}"],
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env=environment,
+        text=True,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith(f"speeddata: {says}")
+
+
 @pytest.mark.parametrize("by", ["file", "stream"])
 def test_damage_is_skipped_and_told_and_a_torn_end_is_only_noted(run, tmp_path, by):
     whole = written(tmp_path / "a.avro", RIG_TEXT, rows(60), sync_interval=100).read_bytes()

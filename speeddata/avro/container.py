@@ -205,13 +205,16 @@ class ContainerReader:
     wrong length can neither swallow what follows nor make the reader wait for it, and the same bytes give the
     same blocks, however they are cut.
 
+    Containers one after the other (`cat *.avro`) are read one after the other: where a block might begin, the
+    first bytes of a header can be nothing else, since as a count they are negative.
+
     Args:
         where: what messages call this container: a path, `standard input`.
         schema_override: read the datums with this schema instead of the header's.
         time_unit: of the abscissa, where the schema does not say it.
 
     Attributes:
-        header: None until all of it was fed.
+        header: of the container that is being read; None until all of the first was fed.
         schema: the writer's schema; None until the header is there.
         offset: of the first byte not yet handed out, neither in a block nor as damage.
         damage: the places passed over so far.
@@ -230,6 +233,8 @@ class ContainerReader:
         self._base = 0  # offset of the first of them in the container
         self._at = 0  # index of the first one not handed out
         self._searched = 0  # no marker begins before this index
+        self._sync = b""
+        self._passed_header = False  # since the last block: where no block could be, a header began
         self._decompress: Decompress | None = None
 
     @classmethod
@@ -268,8 +273,16 @@ class ContainerReader:
         return self._blocks()
 
     def finish(self) -> int:
-        """Size in bytes of the torn tail: what was fed and has no sync marker behind it. 0 = all is whole."""
-        return self._base + len(self._pending) - self.offset
+        """Size in bytes of the torn tail: what was fed and has no sync marker behind it. 0 = all is whole.
+
+        A tail that another container may begin in is not only torn: it counts as damage.
+        """
+        left = self._base + len(self._pending) - self.offset
+        if self._passed_header and left:
+            self.damage.append(Damage(self.offset, left))
+            self.offset += left
+            return 0
+        return left
 
     def _read_header(self) -> None:
         try:
@@ -282,31 +295,69 @@ class ContainerReader:
             self.offset = self._at = self._searched = header.size
 
     def _open(self, header: Header) -> None:
-        if self._override is None and "avro.schema" not in header.metadata:
+        if (self._override is None or self.schema is not None) and "avro.schema" not in header.metadata:
             raise DataError("the Avro header has no schema", where=self.where)
+        self._decompress = None
         if header.codec != "null":
             self._decompress = decompressor(header.codec, BLOCK_LIMIT, where=self.where)
-        self.header = header
-        self.schema = self._override or schemas.parse(
-            header.metadata["avro.schema"], where=self.where, time_unit=self._time_unit
-        )
+        self.header, self._sync = header, header.sync
+        if self.schema is None and self._override is not None:
+            self.schema = self._override
+        elif self.schema is None or self.schema.text.encode() != header.metadata["avro.schema"]:
+            self.schema = schemas.parse(
+                header.metadata["avro.schema"], where=self.where, time_unit=self._time_unit
+            )
 
     def _blocks(self) -> Iterator[Block]:
         if self.header is None or self.schema is None:
             return
-        pending, sync = self._pending, self.header.sync
-        while (marker := pending.find(sync, self._searched)) >= 0:
-            offset, size = self.offset, self._base + marker + SYNC_SIZE - self.offset
-            batch = self._batch(marker, self.schema)
-            self.offset += size
-            self._at = self._searched = marker + SYNC_SIZE
-            if batch is None:
-                self.damage.append(Damage(offset, size))
-            elif batch.count:
-                yield Block(batch, offset, size)
-        self._searched = max(self._at, len(pending) - SYNC_SIZE + 1)
-        if self._hopeless():  # only the next marker is of interest: keep what may be its beginning
-            self._at = self._searched
+        pending = self._pending
+        while True:
+            at_block = self._base + self._at == self.offset
+            if at_block and self._at_header(self._at) and not self._next_container(self._at):
+                return  # the rest of it is to come
+            marker = pending.find(self._sync, self._searched)
+            if marker >= 0:
+                offset, size = self.offset, self._base + marker + SYNC_SIZE - self.offset
+                batch = self._batch(marker, self.schema)
+                self.offset += size
+                self._at = self._searched = marker + SYNC_SIZE
+                self._passed_header = False
+                if batch is None:
+                    self.damage.append(Damage(offset, size))
+                elif batch.count:
+                    yield Block(batch, offset, size)
+                continue
+            searched, self._searched = self._searched, max(self._at, len(pending) - SYNC_SIZE + 1)
+            if self._hopeless():  # only the next marker is of interest: keep what may be its beginning
+                at = pending.find(MAGIC, max(self._at, searched - len(MAGIC)))
+                self._passed_header |= at >= 0 and self._at_header(at)
+                self._at = self._searched
+            return
+
+    def _at_header(self, at: int) -> bool:
+        """Whether a header, or the beginning of one, stands at index *at*."""
+        if self._pending[at : at + len(MAGIC)] != MAGIC:
+            return False
+        try:
+            header = read_header(memoryview(self._pending)[at:])
+        except DataError:
+            return False
+        return header is None or "avro.schema" in header.metadata
+
+    def _next_container(self, at: int) -> bool:
+        """Go on with the container whose header begins at index *at*; False when more bytes are needed.
+
+        Raises:
+            DataError: its schema or codec cannot be read.
+        """
+        header = read_header(memoryview(self._pending)[at:])
+        if header is None:
+            return False
+        self._open(header)
+        self._at = self._searched = at + header.size
+        self.offset = self._base + self._at
+        return True
 
     def _batch(self, marker: int, schema: Schema) -> Batch | None:
         """The batch between the first byte not handed out and *marker*; None = damage."""

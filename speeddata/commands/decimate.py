@@ -91,13 +91,8 @@ def command(
     from speeddata import decimation, output, sources, stages
     from speeddata.interrupts import watch
 
-    given = click.get_current_context().get_parameter_source("factor")
-    if every_ns is not None and given is click.core.ParameterSource.COMMANDLINE:
-        raise UsageError("--every and --factor are two kinds of windows", mend="give one of them")
-    if to is not None and text_format is not None:
-        raise UsageError("--format is for standard output", mend="leave it out: datums are sent")
-    if to is None and name is not None:
-        raise UsageError("--name is for what is sent", mend="leave it out, or say where to with --to")
+    _refuse_senseless(source, to, every_ns, text_format, name)
+    form = options.form_of_output(text_format) if to is None else None
     wanted = sources.Wanted(
         schema=schema.read(time_unit) if schema else None,
         time_unit=time_unit,
@@ -120,12 +115,32 @@ def command(
             paced = batches if channel.live else _unhurried(batches, stop)
             _send(paced, begun, to, name=sent_as, interface=interface, ttl=ttl)
         else:
-            said = {"speeddata.channel": channel.name, "speeddata.method": method}
-            if every_ns is None:
-                said["speeddata.factor"] = str(factor)
-            output.copy(batches, begun, text_format, said, iso=time == "iso")
+            thinned = channel.thinning.then(factor if every_ns is None else 0, method)
+            said = {"speeddata.channel": channel.name, **thinned.metadata}
+            output.copy(batches, begun, form, said, iso=time == "iso")
     if shortfall := channel.shortfall():
         raise shortfall
+
+
+def _refuse_senseless(
+    source: str | None, to: Endpoint | None, every_ns: int | None, text_format: str | None, name: str | None
+) -> None:
+    """Raises:
+    UsageError: an option that has no meaning beside the others.
+    """
+    if every_ns == 0:
+        raise UsageError("a window has some length", where="--every", mend="write it like 1s or 10m")
+    if every_ns is not None and options.given("factor"):
+        raise UsageError("--every and --factor are two kinds of windows", mend="give one of them")
+    if to is not None and text_format is not None:
+        raise UsageError("--format is for standard output", mend="leave it out: datums are sent")
+    if to is not None and options.given("time"):
+        raise UsageError("--time is for standard output", mend="leave it out: datums are sent")
+    if to is None and name is not None:
+        raise UsageError("--name is for what is sent", mend="leave it out, or say where to with --to")
+    if to is None and options.given("ttl"):
+        raise UsageError("--ttl is for what is sent", mend="leave it out, or say where to with --to")
+    options.refuse_of_recordings(source)
 
 
 def _sent_as(channel: str, method: str) -> str:

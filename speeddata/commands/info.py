@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +52,6 @@ def command(
     A gap is a step of the abscissa of at least one and a half times the median step: another sample has its
     place there. With --sequence, a gap is each step of that signal beyond its median step.
 
-    \b
     The status is 3 when something is damaged: bytes that are no block, or a block whose datums are not what
     the schema says. The torn end of a file is told, and is no damage; that of a file still being written is
     not even told. --repair leaves out all of these, and changes the status of none.
@@ -68,11 +66,9 @@ def command(
     from speeddata import inspection, telling
     from speeddata.inspection import Look
     from speeddata.interrupts import watch
-    from speeddata.sources import Wanted, is_file
+    from speeddata.sources import Wanted, is_file, standard_input
 
-    if source is None and sys.stdin.isatty():
-        raise UsageError("no SOURCE", mend="name a file, a directory or a channel, or pipe into it")
-    source = source or "-"
+    source = source or standard_input()
     live = source != "-" and not is_file(source)
     _refuse_senseless(source, live, repair, duration_ns, schema)
     damaged: list[str] = []

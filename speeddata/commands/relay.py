@@ -98,9 +98,11 @@ def command(
     from speeddata.recording.retention import Limits
     from speeddata.relay.relaying import Relay
 
+    _refuse_nothing(rotate_size, rotate_time, keep_size, keep_time)
     fixed = _fixed_channels(channels, time_unit)
     if listen is None and not any(channel.listen for channel in fixed):
         listen = Endpoint("0.0.0.0", LISTEN_PORT)
+    _refuse_sharing(fixed, listen)
     with watch() as stop, ExitStack() as stack:
         if duration_ns is not None:
             stack.enter_context(stop.after(duration_ns / 1e9))
@@ -125,6 +127,39 @@ def command(
         relay.run(stop, every_second=_json_lines(stop) if as_json else _show)
 
 
+def _refuse_nothing(rotate_size: int, rotate_time: int, keep_size: int | None, keep_time: int | None) -> None:
+    """Raises:
+    UsageError: a limit of 0, which some take for none, and which would leave nothing.
+    """
+    for name, limit in (("rotate-size", rotate_size), ("rotate-time", rotate_time)):
+        if limit == 0:
+            raise UsageError(
+                "each block would be a file", where=f"--{name}", mend="leave it out, or write more"
+            )
+    for name, kept in (("keep-size", keep_size), ("keep-time", keep_time)):
+        if kept == 0:
+            raise UsageError(
+                "nothing would be kept", where=f"--{name}", mend="leave it out to keep everything"
+            )
+
+
+def _refuse_sharing(fixed: Sequence[FixedChannel], listen: Endpoint | None) -> None:
+    """Raises:
+    UsageError: whose a datum is would be unknown at an endpoint.
+    """
+    taken = {} if listen is None else {listen: "--listen"}
+    for channel in fixed:
+        if channel.listen is None:
+            continue
+        if channel.listen in taken:
+            raise UsageError(
+                f"{taken[channel.listen]} and {channel.name} both listen there",
+                where=str(channel.listen),
+                mend="give each a port of its own",
+            )
+        taken[channel.listen] = channel.name
+
+
 def _fixed_channels(arguments: Sequence[str], time_unit: str | None) -> list[FixedChannel]:
     """Channels of the command line, completed by those of speeddata.toml."""
     from speeddata.relay.relaying import FixedChannel
@@ -146,12 +181,18 @@ def _fixed_channels(arguments: Sequence[str], time_unit: str | None) -> list[Fix
             wanted.factor,
             wanted.method,
         )
+    named = set()
     for argument in arguments:
         name, equals, rest = argument.partition("=")
         if not equals:
             raise UsageError(
                 f"'{argument}' is no channel", mend="write NAME=PORT or NAME=ADDR:PORT,FILE.avsc"
             )
+        if name.lower() in named:
+            raise UsageError(
+                f"{name} is named twice", mend="names are compared without case: give each channel its own"
+            )
+        named.add(name.lower())
         place, _, file = rest.partition(",")
         listen = Endpoint.parse(place, default_host="0.0.0.0")
         schema = SchemaFile(file).read(time_unit) if file else None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -9,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from speeddata import options
+from speeddata import options, table
 from speeddata.errors import UsageError
 from speeddata.names import LISTEN_PORT, Endpoint, is_channel_name
 
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 DEMO_HZ = 100.0
 UNPACED_HZ = 100_000.0  # a file read at full speed would be lost on the way: UDP waits for nobody
 _UNPACED_LATE_NS = 10_000_000
+
+log = logging.getLogger("speeddata")
 
 
 @click.command()
@@ -89,6 +95,7 @@ def command(
     from speeddata.interrupts import watch
     from speeddata.sending import feeds, stamping
     from speeddata.sending.sender import LATE_NS, SourceSender, on_time
+    from speeddata.streams import STDIN
 
     if rate and replay:
         raise UsageError("--rate and --replay are two paces", mend="give one of them")
@@ -97,6 +104,8 @@ def command(
             "--demo is an input of its own", mend="leave out FILE, --schema, --replay and --loop"
         )
     if not demo and file is None:
+        if os.isatty(STDIN):
+            raise UsageError("nothing to send", mend="name a FILE, pipe into it, or take --demo")
         file = "-"
     if loop and file == "-":
         raise UsageError("standard input cannot be read again", mend="give --loop a file")
@@ -116,6 +125,8 @@ def command(
         )
         saved = None
         if save is not None:
+            if file is not None:
+                _refuse_own_input(file, save)
             saved = output.Container(
                 stack.enter_context(output.created(save)), {"speeddata.channel": _name(name, feed)}
             )
@@ -132,6 +143,19 @@ def command(
             sender.send(stamped)
             if saved is not None:
                 saved.write(stamped)
+    log.info("%s: %s sent", to, table.many(sender.sent, "datum"))
+
+
+def _refuse_own_input(file: str, save: str) -> None:
+    """Raises:
+    UsageError: what is read would be gone before it is sent.
+    """
+    from speeddata.streams import STDIN
+
+    with contextlib.suppress(OSError):  # what is not there yet, or cannot be read, is told where it matters
+        read, written = os.stat(STDIN if file == "-" else file), os.stat(save)
+        if os.path.samestat(read, written) and stat.S_ISREG(written.st_mode):
+            raise UsageError("is the input itself", where=f"--save {save}", mend="name another file")
 
 
 def _name(given: str | None, feed: Feed) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import click
@@ -53,6 +52,8 @@ def command(
     from speeddata import output, sources, stages
     from speeddata.interrupts import watch
 
+    options.refuse_of_recordings(source)
+    form = options.form_of_output(text_format)
     wanted = sources.Wanted(
         schema=schema.read(time_unit) if schema else None,
         time_unit=time_unit,
@@ -61,12 +62,11 @@ def command(
         follow=follow,
         duration_ns=duration_ns,
     )
-    form = text_format or ("json" if sys.stdout.isatty() else "avro")
     with watch(_GRACE_S) as stop, sources.channel(source, wanted, stop) as channel:
         if form != "avro" and not channel.live:
             channel.batches = stages.gathered(channel.batches)
         batches = channel.batches if form == "avro" and count is None else channel.told_apart()
-        metadata = {"speeddata.channel": channel.name}
+        metadata = {"speeddata.channel": channel.name, **channel.thinning.metadata}
         output.copy(stages.limited(batches, count), channel.schema, form, metadata, iso=time == "iso")
     if shortfall := channel.shortfall():
         raise shortfall

@@ -13,7 +13,7 @@ from speeddata.avro.container import MAGIC
 from speeddata.avro.schema import Schema
 from speeddata.avro.schema import parse as parse_schema
 from speeddata.batch import Batch
-from speeddata.errors import PartlyDone, UsageError
+from speeddata.errors import DataError, Interrupted, PartlyDone, UsageError
 from speeddata.interrupts import Stop
 from speeddata.sending import waveforms
 from speeddata.stages import Tally, told_apart
@@ -69,16 +69,31 @@ def read(
         stamp: gives the abscissa of lines of text, which then need not have one.
 
     Raises:
-        UsageError: text without a schema.
+        UsageError: text without a schema; a directory.
         HostError: it cannot be read.
         DataError: it is not what it claims to be.
+        Interrupted: asked to stop before the first byte told what it is.
     """
     where = "standard input" if path == "-" else path
+    if Path(path).is_dir():
+        raise UsageError(
+            "is a directory",
+            where=where,
+            mend=f"send a file of it, or: speeddata tap {path} | speeddata send -",
+        )
     pieces = file_pieces(path, stop)
     first = next(pieces, b"")
+    if not first and schema is None and form is None:
+        if stop.asked:
+            raise Interrupted(stop.status)
+        raise DataError("is empty", where=where)
     form = form or _SUFFIXES.get(Path(path).suffix.lower()) or _form_of(first)
     if form == "avro":
         stream = ContainerStream(chain([first], pieces), where=where, time_unit=time_unit, stop=stop)
+        if schema is not None and schema.fingerprint != stream.schema.fingerprint:
+            raise UsageError(
+                "a container has its own schema, here another one", where=where, mend="leave out --schema"
+            )
         return Feed(stream.schema, stream.channel, _bounded(stream, where))
     if schema is None:
         raise UsageError(

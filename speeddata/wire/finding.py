@@ -60,11 +60,16 @@ def by_endpoint(discovery: Discovery, endpoint: Endpoint, stop: Stop) -> Found |
         here = endpoint in (said.endpoint("full"), said.endpoint("decimated"))
         return Found(said, address, endpoint) if here else None
 
-    return _find(discovery, str(endpoint), served, stop)
+    mend = "see `speeddata ls` for what is live; of bare datums give --schema FILE.avsc"
+    return _find(discovery, str(endpoint), served, stop, mend)
 
 
 def _find(
-    discovery: Discovery, what: str, served: Callable[[Announcement, Address], Found | None], stop: Stop
+    discovery: Discovery,
+    what: str,
+    served: Callable[[Announcement, Address], Found | None],
+    stop: Stop,
+    mend: str = "see `speeddata ls` for what is live; is a relay running, and on this interface?",
 ) -> Found | None:
     found: dict[Address, Found] = {}
     give_up = time.monotonic() + FIND_S
@@ -91,7 +96,7 @@ def _find(
         raise PeerError(
             f"no relay announced it within {FIND_S:g} s",
             where=printable(what),
-            mend="see `speeddata ls` for what is live; is a relay running, and on this interface?",
+            mend=mend,
         )
     if len(live) > 1:
         relays = " and ".join(f"{host}:{port} ({f.endpoint})" for (host, port), f in sorted(live.items()))

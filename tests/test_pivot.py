@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 
 import fastavro
 import h5py
 import numpy as np
 import pytest
-from by_hand import NOON, Source, rig
+from by_hand import NOON, RIG_TEXT, Source, rig
 
 RIG = {
     "type": "record",
@@ -128,6 +129,55 @@ def test_the_last_so_long_counts_back_from_the_end_of_the_data(run, recording, t
     with h5py.File(tmp_path / "set.h5") as file:
         assert list(file) == ["rig"]
         assert numbers(file["rig"]) == list(range(50, 60))
+
+
+MARKS = (
+    '{"name": "spike", "begin": "2025-12-03T12:00:20Z", "end": "2025-12-03T12:00:25.000000001Z"}\n'
+    '{"name": "open", "begin": "2025-12-03T12:00:30Z", "end": null}\n'
+    '{"name": "torn", "be'
+)
+
+
+@pytest.mark.parametrize("source", ["rec/", "rec/rig/", "./rec/rig/rig_20251203T120000.000000000Z.avro"])
+def test_a_mark_is_cut_exactly(run, recording, tmp_path, source):
+    (recording / "marks.jsonl").write_text(MARKS)
+    status, out, err = run("pivot", source, "--mark", "SPIKE", "-o", "%H%M%S.h5")
+    assert (status, out) == (0, "")
+    assert err == "speeddata: " + err.split(": ")[1] + ": line 3: no JSON; left out\n"
+    with h5py.File(tmp_path / "120025.h5") as file:
+        assert list(file) == ["rig"]
+        assert numbers(file["rig"]) == list(range(20, 26))
+        assert file.attrs["mark"] == "spike"
+        assert file.attrs["since"] == "2025-12-03T12:00:20.000000000Z"
+        assert file.attrs["until"] == "2025-12-03T12:00:25.000000001Z"
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["rec/", "--mark", "spice"], "there is no mark 'spice' in {}/marks.jsonl; did you mean spike?"),
+        (
+            ["rec/", "--mark", "open"],
+            "mark open has no end yet; end it in `speeddata tui`, or cut with --since "
+            "2025-12-03T12:00:30.000000000Z",
+        ),
+        (
+            ["rec/", "--mark", "spike", "--last", "1s"],
+            "means its own range; leave out --since, --until and --last",
+        ),
+        (
+            ["rec", "--mark", "spike"],
+            "only a recording has marks, and rec is none; for the directory write rec/",
+        ),
+        (["none/", "--mark", "spike"], "none has no marks.jsonl; `speeddata tui` makes marks"),
+    ],
+)
+def test_a_mark_that_cannot_be_cut_is_refused(run, recording, tmp_path, args, told):
+    (recording / "marks.jsonl").write_text(MARKS.rpartition("\n")[0])
+    recorded(tmp_path / "none/rig.avro", rows([1]))
+    status, out, err = run("pivot", *args, "-o", "set.h5")
+    assert (status, out, err) == (2, "", f"speeddata: --mark: {told.format('rec')}\n")
+    assert not (tmp_path / "set.h5").exists()
 
 
 def test_signals_are_picked_by_name_and_glob_and_the_abscissa_stays(run, recording, tmp_path):
@@ -343,3 +393,74 @@ def test_on_a_terminal_it_tells_what_it_made_in_one_line(recording, environment,
         timeout=60,
     )
     assert "speeddata: set.h5: 2 channels, 70 samples, 0." in done.stdout
+
+
+def test_long_texts_do_not_fill_the_memory(tmp_path):
+    fields = [{"name": "time", "type": "long"}, {"name": "log", "type": "string"}]
+    schema = {"type": "record", "name": "logs", "fields": fields}
+    texts = [chr(97 + n % 26) * 50_000 for n in range(26)]
+    with open(tmp_path / "logs.avro", "wb") as file:
+        fastavro.writer(file, schema, ({"time": n, "log": texts[n % 26]} for n in range(6000)))
+    command = [sys.executable, "-c", MEASURED, "pivot", str(tmp_path / "logs.avro"), "-o", "logs.h5"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
+    with h5py.File(tmp_path / "logs.h5") as file:
+        written = file["logs/log"].asstr()[:]
+    assert [len(written), written[0], written[5999]] == [6000, texts[0], texts[5999 % 26]]
+    assert int(done.stdout) < 300 << 10  # KiB; the texts are 300 MB, and were held two to five times
+
+
+MEASURED = """
+import resource, sys
+from speeddata.cli import main
+assert main(sys.argv[1:]) == 0
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_a_recording_is_not_replaced_by_a_set(run, recording, tmp_path):
+    path = next((tmp_path / "rec/rig").glob("rig_*.avro"))
+    before = path.read_bytes()
+    status, _, err = run("pivot", str(path), "-o", str(path))
+    assert (status, err) == (
+        2,
+        f"speeddata: {path}: is no HDF5 set, and would be replaced; choose another name\n",
+    )
+    assert path.read_bytes() == before
+
+
+def test_a_set_is_replaced_by_a_later_one(run, recording, tmp_path):
+    for _ in range(2):
+        assert run("pivot", "rec/", "-o", "set.h5") == (0, "", "")
+
+
+@pytest.mark.parametrize("key", ["created", "since", "until", "speeddata_version"])
+def test_a_tag_does_not_take_the_place_of_what_every_set_says(run, recording, key):
+    status, _, err = run("pivot", "rec/", "-o", "set.h5", "--tag", f"{key}=x")
+    assert status == 2
+    assert err == f"speeddata: --tag: '{key}' is an attribute that every set has; choose another key\n"
+
+
+@pytest.mark.parametrize("flag", [("--decimated",), ("-s", "rig.avsc")])
+def test_what_is_for_live_channels_only_is_refused_for_recordings(run, recording, tmp_path, flag):
+    (tmp_path / "rig.avsc").write_text(RIG_TEXT)
+    status, _, err = run("pivot", "rec/", "-o", "set.h5", *flag)
+    assert (status, err.endswith("is for what is live; leave it out\n")) == (2, True)
+
+
+def test_a_set_says_how_its_samples_were_thinned_before_they_came(run, recording, tmp_path):
+    thin = tmp_path / "thin.avro"
+    command = [sys.executable, "-m", "speeddata", "decimate", "rec/rig/", "-n", "5", "-m", "mean"]
+    thin.write_bytes(subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout)
+    for options, factor, method in (((), 5, "mean"), (("-n", "2"), 10, "mean+pick")):
+        assert run("pivot", "./thin.avro", "-o", "set.h5", *options)[0] == 0
+        with open(thin, "rb") as file:
+            piped = subprocess.run(
+                [sys.executable, "-m", "speeddata", "pivot", "-", "-o", "piped.h5", *options],
+                cwd=tmp_path,
+                stdin=file,
+                check=True,
+            )
+        assert piped.returncode == 0
+        for name in ("set.h5", "piped.h5"):
+            with h5py.File(tmp_path / name) as file:
+                assert (file["rig"].attrs["factor"], file["rig"].attrs["method"]) == (factor, method)

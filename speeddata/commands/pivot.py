@@ -19,6 +19,7 @@ from speeddata.errors import DataError, HostError, Interrupted, PartlyDone, Usag
 if TYPE_CHECKING:
     from speeddata.avro.schema import Schema
     from speeddata.batch import Batch
+    from speeddata.chart.marks import Mark
     from speeddata.cutting import Range
     from speeddata.pivoting import Made
     from speeddata.recording.blockindex import Entry
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _REDRAW_S = 0.2
 _BAR = 30  # characters
+_HDF5 = b"\x89HDF\r\n\x1a\n"  # HDF5 File Format Specification, III.A. "Disk Format: Level 0A"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _SLAB_BYTES = 32 << 20  # more than is decoded together, and the most that glibc keeps
 
@@ -35,10 +37,13 @@ log = logging.getLogger("speeddata")
 
 @click.command()
 @click.argument("source", nargs=-1)
-@options.output.but(required=True, help="The set to write; strftime's % signs take the time of --until, UTC.")
+@options.output.but(
+    required=True, help="The set to write; strftime's % signs take the end of the range, UTC."
+)
 @options.since
 @options.until
 @options.last
+@click.option("--mark", metavar="NAME", help="What the stripchart marked in the recording by that name.")
 @options.signal
 @options.factor.but(default=1)
 @options.method
@@ -56,6 +61,7 @@ def command(
     since: str | None,
     until: str | None,
     last: str | None,
+    mark: str | None,
     signals: Sequence[str],
     factor: int,
     method: str,
@@ -75,13 +81,15 @@ def command(
     one group. Live channels are taken until -d is over or Ctrl-C.
 
     A moment is inside the range from --since on, and before --until. Samples stay in the order they were
-    recorded, unless --sort. The set appears under its name when it is whole.
+    recorded, unless --sort. The set appears under its name when it is whole. --mark takes the range from
+    marks.jsonl in the directory that is SOURCE, or in the one above it.
 
     \b
     Examples:
         speeddata pivot data/ --since -10m -o 'sets/%Y%m%dT%H%M.h5' --tag run=42
         speeddata pivot data/rig/ --last 1h -S 'sine*' -n 100 -m minmax -o slow.h5
         speeddata pivot rig engine -d 60 -o minute.h5
+        speeddata pivot data/ --mark mark-1 -o spike.h5
     """
     from speeddata import columnar, cutting, h5file, pivoting, sources
     from speeddata.interrupts import watch
@@ -90,6 +98,8 @@ def command(
     begun_ns = time.time_ns()
     _keep_freed_memory()
     named = list(source) or [sources.standard_input()]
+    for each in named if all(each == "-" or sources.is_file(each) for each in named) else ():
+        options.refuse_of_recordings(each)
     wanted = sources.Wanted(
         schema=schema.read(time_unit) if schema else None,
         time_unit=time_unit,
@@ -97,7 +107,10 @@ def command(
         decimated=decimated,
         duration_ns=duration_ns,
     )
+    marked = None if mark is None else _marked(mark, named, since, until, last)
     span = cutting.range_of(since, until, last, begun_ns)
+    if marked is not None:
+        span = cutting.Range(marked.begin_ns, marked.end_ns)
     files = listing.listing(Path(name) for name in named if sources.is_file(name))
     span = _ended(span, named, files, time_unit)
     path = _path(output, span, begun_ns)
@@ -113,9 +126,9 @@ def command(
             live = (each.schema for each in channels.live if each.schema is not None)
             columnar.refuse_unknown([*recorded, *live], signals)
         made = pivoting.pivot(channels, into, wish, stop, seen=progress.see)
-        if stop.status and files:
-            raise Interrupted(stop.status)
-        into.note(_noted(span, made))
+        if stop.status and (files or not any(each.samples for each in made)):
+            raise Interrupted(stop.status)  # a live channel ends that way, once it has begun
+        into.note(_noted(span, made) | ({} if marked is None else {"mark": marked.name}))
     report.clear_status()
     _tell(path, made, progress)
     if shortfall := channels.shortfall():
@@ -136,6 +149,21 @@ def _keep_freed_memory() -> None:
     if mallopt is not None:  # another C library has none
         mallopt(_M_MMAP_THRESHOLD, _SLAB_BYTES)
         mallopt(_M_TRIM_THRESHOLD, 8 * _SLAB_BYTES)
+
+
+def _marked(name: str, named: Sequence[str], *others: str | None) -> Mark:
+    """The mark *name* of the recordings that are named."""
+    from speeddata import sources
+    from speeddata.recording.markfile import marked
+
+    if any(other is not None for other in others):
+        raise UsageError("means its own range", where="--mark", mend="leave out --since, --until and --last")
+    for each in named:
+        if not sources.is_file(each):
+            mend = f"for the directory write {each}/" if Path(each).is_dir() else "name its directory"
+            raise UsageError(f"only a recording has marks, and {each} is none", where="--mark", mend=mend)
+    paths = [Path(each) for each in named]
+    return marked([path if path.is_dir() else path.parent for path in paths], name)
 
 
 def _ended(span: Range, named: Sequence[str], files: Listing, time_unit: str | None) -> Range:
@@ -168,7 +196,21 @@ def _path(output: str, span: Range, now_ns: int) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise HostError(f"cannot be made: {exc.strerror}", where=str(path.parent)) from exc
+    _keep_what_is_no_set(path)
     return path
+
+
+def _keep_what_is_no_set(path: Path) -> None:
+    """Raises:
+    UsageError: something else has the name, a recording for instance.
+    """
+    try:
+        with open(path, "rb") as file:
+            begin = file.read(len(_HDF5))
+    except OSError:  # not there; or a directory, which is told when it is to be replaced
+        return
+    if begin and begin != _HDF5:
+        raise UsageError("is no HDF5 set, and would be replaced", where=str(path), mend="choose another name")
 
 
 def _noted(span: Range, made: Sequence[Made]) -> dict[str, str]:

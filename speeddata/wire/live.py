@@ -13,20 +13,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
-from speeddata.avro import codec
 from speeddata.avro.schema import Schema
 from speeddata.avro.schema import parse as parse_schema
 from speeddata.batch import Batch
-from speeddata.errors import DataError, SpeedDataError, UsageError
+from speeddata.errors import SpeedDataError, UsageError
 from speeddata.interrupts import Stop
-from speeddata.names import Endpoint
+from speeddata.names import Endpoint, printable
 from speeddata.spool import Spool
+from speeddata.thinning import Thinning
 from speeddata.wire import interfaces, sockets
-from speeddata.wire.announcement import END, MAGIC, ROLE_RELAY, ROLE_SOURCE, Announcement
+from speeddata.wire.announcement import MAGIC, ROLE_RELAY, ROLE_SOURCE, Announcement
 from speeddata.wire.datagrams import Receiver
 from speeddata.wire.discovery import Discovery
 from speeddata.wire.finding import Found, by_endpoint, by_name
-from speeddata.wire.sessions import SILENCE_NS, Address, Event, Roster, split
+from speeddata.wire.following import Following
+from speeddata.wire.sessions import Address, Event, Roster, split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,11 +76,9 @@ class LiveChannel:
         self._schemas: dict[Address, Schema] = {}
         self._stack = ExitStack()
         self._discovery: Discovery | None = None
-        self._found: Found | None = None
-        self._heard_ns = time.monotonic_ns()
+        self._following: Following | None = None  # where somebody announces it to the discovery group
         self.dropped = self.dropped_kernel = 0
         self.schema = schema
-        self._former: Schema | None = None  # what was still on its way when the schema changed is of this one
         self.channel = source if isinstance(source, str) else ""
         self._endpoint = source if isinstance(source, Endpoint) else None
         if isinstance(source, Found):
@@ -94,7 +93,7 @@ class LiveChannel:
             HostError: the endpoint cannot be listened on.
         """
         by_group = self._endpoint is not None and self._endpoint.is_group and self.schema is None
-        if self._endpoint is None or by_group or self._found is not None:
+        if self._endpoint is None or by_group or self._following is not None:
             self._discovery = self._stack.enter_context(Discovery(self._on, self._asking, stop=self._stop))
             if not self._find(self._discovery):
                 self._spool.close()
@@ -102,8 +101,8 @@ class LiveChannel:
         assert self._endpoint is not None
         self._receiver = Receiver(sockets.listen(self._endpoint, interfaces=self._on))
         self._stack.callback(self._receiver.close)
-        if self._found is not None:
-            self._receiver.connect(self._found.address)
+        if self._following is not None:
+            self._receiver.connect(self._following.found.address)
         self._thread.start()
         return self
 
@@ -118,9 +117,19 @@ class LiveChannel:
         if self._failure is not None:
             raise self._failure
 
+    @property
+    def thinning(self) -> Thinning:
+        """What the relay says of the group, once that is found."""
+        if self._following is None:
+            return Thinning()
+        said = self._following.found.announcement
+        if self._following.found.endpoint != said.endpoint("decimated"):
+            return Thinning()
+        return Thinning(said.number("factor", 1), printable(said.fields.get("method", "pick")[:100]))
+
     def _find(self, discovery: Discovery) -> bool:
         """Find what is not found yet; False when asked to stop meanwhile."""
-        if self._found is not None:
+        if self._following is not None:
             return True
         if self._endpoint is None:
             found = by_name(discovery, self.channel, self._stop, decimated=self._decimated)
@@ -131,10 +140,9 @@ class LiveChannel:
         return found is not None
 
     def _take(self, found: Found) -> None:
-        self._found, self._endpoint = found, found.endpoint
-        self.channel = found.announcement.channel
-        where = f"announced by {found.address[0]}:{found.address[1]}"
-        self.schema = parse_schema(found.schema_text, where=where, time_unit=self._time_unit)
+        following = Following(found, time.monotonic_ns(), time_unit=self._time_unit)
+        self._following, self._endpoint = following, found.endpoint
+        self.channel, self.schema = following.channel, following.schema
 
     def _receive(self) -> None:
         """The thread: everything that arrives goes into the spool, until the end."""
@@ -172,28 +180,24 @@ class LiveChannel:
             self._listen()  # a relay says that the schema is new before the first datum that needs it
             now_ns = time.monotonic_ns()
             for address, data, offsets in arrivals:
-                if self._found is not None:
-                    self._heard_ns = now_ns
-                if MAGIC in data and self._found is None:
+                if self._following is not None:
+                    for batch in self._following.batches(data, offsets, now_ns):
+                        self._hand_on(batch)
+                elif MAGIC in data:
                     self._arrived_with_announcements(address, data, offsets, now_ns)
                 else:
                     self._arrived(address, data, offsets, now_ns)
             if not self._receiver.more:
                 break
-        self._former = None
+        if self._following is not None:
+            self._following.settle()
 
     def _arrived(self, address: Address, data: bytes, offsets: NDArray[np.int64], now_ns: int) -> None:
         schema = self.schema or self._schemas.get(address)
         if schema is None:
             self._roster.hold(address, data, offsets, now_ns)
-            return
-        batch = Batch(schema, data, len(offsets) - 1, offsets)
-        if self._former is not None and (before := _not_yet(batch)):
-            old = batch.part(0, before)
-            self._hand_on(Batch(self._former, old.data, old.count, old.offsets))
-            batch = batch.part(before, batch.count)
-        if batch.count:
-            self._hand_on(batch)
+        else:
+            self._hand_on(Batch(schema, data, len(offsets) - 1, offsets))
 
     def _hand_on(self, batch: Batch) -> None:
         assert batch.offsets is not None
@@ -233,31 +237,15 @@ class LiveChannel:
 
     def _heard(self, said: Announcement, address: Address) -> None:
         """Another word about our channel: its schema may be new, or its relay."""
-        assert self._found is not None
+        following = self._following
+        assert following is not None
         if said.role not in (ROLE_RELAY, ROLE_SOURCE) or said.channel.lower() != self.channel.lower():
             return
-        now_ns = time.monotonic_ns()
-        thin = self._found.endpoint == self._found.announcement.endpoint("decimated")
-        endpoint = said.endpoint("decimated" if thin else "full")
-        if address != self._found.address:
-            gone = self._found.announcement.fields.get("state") == END or now_ns - self._heard_ns > SILENCE_NS
-            if not gone or endpoint != self._found.endpoint:
+        now_ns, here = time.monotonic_ns(), following.found.endpoint
+        if address != following.found.address:
+            endpoint = said.endpoint("decimated" if following.thin else "full")
+            if not following.gone(now_ns) or endpoint != here:
                 return
             self._receiver.connect(address)
-        self._heard_ns = now_ns
-        known = self._found.schema_text
-        self._found = Found(said, address, self._found.endpoint)
-        if self._found.schema_text != known:
-            former = self.schema
-            try:
-                self._take(self._found)
-            except DataError:
-                return  # the relay would not have served it; its datums are told as undecodable
-            self._former = former
-
-
-def _not_yet(batch: Batch) -> int:
-    """How many datums were sent before the schema changed: up to the last that is none of the new one."""
-    assert batch.offsets is not None
-    valid = codec.valid(batch.schema, batch.data, batch.offsets)
-    return 0 if valid is None else int((~valid).nonzero()[0][-1]) + 1
+        following.heard(Found(said, address, here), now_ns)
+        self.schema = following.schema

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import os
 import select
@@ -19,10 +20,14 @@ COMMANDS = {
     "tap": "Copy a channel, live or recorded, to standard output.",
     "decimate": "Keep one window in N datums: the first, the extremes, the mean or the rms.",
     "pivot": "Cut, pick and thin channels into an HDF5 set: a column for each signal.",
+    "tui": "Draw live channels, or a recording, as a stripchart in the terminal.",
     "info": "Tell what a channel is, its range, rate and gaps, and what is damaged.",
     "ls": "List the channels that are live, or those in a recording.",
     "demo": "Source, relay and summary in one command, on this machine only.",
 }
+
+# Of a full disk, mostly.
+_REFUSED_WRITES = frozenset((errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT))
 
 
 class Toolbox(click.Group):
@@ -136,6 +141,9 @@ def _origin(param: click.Parameter, ctx: click.Context | None) -> str:
 
 
 def _refusal(exc: OSError) -> HostError:
+    if not isinstance(exc.filename, str) and exc.errno in _REFUSED_WRITES:
+        # what is written to files is told with their names where that happens
+        return HostError(f"cannot write: {exc.strerror}", where="standard output")
     where = exc.filename if isinstance(exc.filename, str) else ""
     return HostError(exc.strerror or str(exc) or type(exc).__name__, where=where)
 
@@ -154,7 +162,7 @@ def _flush_stdout() -> None:
     except BrokenPipeError:
         raise StdoutClosed from None
     except OSError as exc:
-        raise HostError(exc.strerror or str(exc), where="standard output") from exc
+        raise HostError(f"cannot write: {exc.strerror or exc}", where="standard output") from exc
 
 
 def _stdout_is_closed() -> bool:

@@ -11,13 +11,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from speeddata.errors import UsageError
 from speeddata.names import Endpoint, channel_name
 
+if TYPE_CHECKING:
+    from speeddata.chart.layouts import Layout
+
 FILE_NAME = "speeddata.toml"
 
+_PAGES = "tui.page"  # no option: see `Settings.layout`
 _CHANNEL_KEYS = ("listen", "schema", "full", "decimated", "factor", "method")
 _WORDS = {
     "flag": "true or false",
@@ -84,6 +88,8 @@ class Settings:
             elif key in accepted:
                 values[key] = self._typed(key, value, accepted[key])
         for key, value in self._table(command).items():
+            if f"{command}.{key}" == _PAGES:
+                continue
             if key not in accepted:
                 self._unknown(f"{command}.{key}", [f"{command}.{name}" for name in accepted])
             values[key] = self._typed(f"{command}.{key}", value, accepted[key])
@@ -109,6 +115,16 @@ class Settings:
                 owners[endpoint] = f"channels.{name}"
             found[name.lower()] = channel
         return found
+
+    def layout(self) -> Layout:
+        """The pages of charts in `[[tui.page]]`.
+
+        Raises:
+            UsageError: an unknown key or a wrong value.
+        """
+        from speeddata.chart import layouts
+
+        return layouts.parse(self._table("tui"), str(self.path) if self.path else "")
 
     def _channel(self, name: str) -> ChannelSettings:
         key = f"channels.{name}"

@@ -19,30 +19,41 @@ HEAVY = ("numpy", "h5py", "fastavro", "textual", "rich")
 
 # A room imports only rooms above it; add a new one where it belongs. Pure rooms, edges, faces:
 STAIRCASE = """
-    errors names timerange
+    errors names timerange thinning
     avro.types avro.schema avro.varints avro.skipper batch
     avro.datum avro.heads avro.layout avro.shapes avro.columns avro.packing
     avro.boundaries avro.slabs avro.codec
     avro.compression avro.container
     wire.announcement wire.sessions
     reductions windows windowed decimation
-    stages cutting columnar rows text table sparkline steps findings telling samples
+    stages cutting columnar rows text table steps findings telling samples
     sending.waveforms sending.pacing sending.stamping
     recording.gathering
+    chart.envelope chart.gaps chart.readings chart.shifting chart.abscissas chart.grouping chart.tail
+    chart.pyramid chart.statelog chart.history chart.timescale chart.scale chart.canvas
+    chart.marks chart.layouts chart.pages chart.view chart.fuzzy chart.wording
     --
-    interrupts spool streams
-    wire.interfaces wire.sockets wire.linux_datagrams wire.datagrams wire.discovery wire.finding wire.live
+    interrupts spool inbox streams
+    wire.interfaces wire.sockets wire.linux_datagrams wire.datagrams wire.discovery wire.finding
+    wire.following wire.live wire.livechannels
     recording.outages recording.ledger recording.directorylock recording.rememberedports
     recording.blockfile recording.blockindex recording.catalogue recording.rejects recording.channelfiles
     recording.contents recording.listing recording.reading recording.retention recording.recorder
+    recording.markfile recording.blocktable recording.archive
     relay.once relay.serving relay.channels relay.hearing relay.relaying
     sending.feeds sending.sender
     sources output h5disk h5chunks h5storage h5door h5dataset h5file pivoting demonstration
-    repairing inspection h5reading sets tapping
+    repairing inspection h5reading sets tapping watching showing
     --
     settings report options
-    commands.send commands.relay commands.tap commands.decimate commands.pivot commands.info commands.ls
-    commands.demo
+    stripchart.keys stripchart.frames stripchart.notes stripchart.messages stripchart.look
+    stripchart.palette stripchart.picture stripchart.legend stripchart.statestrip stripchart.axes
+    stripchart.plotting stripchart.chart stripchart.channels stripchart.backscroll stripchart.looking
+    stripchart.drawing stripchart.bars stripchart.listing stripchart.numbers stripchart.picker
+    stripchart.help stripchart.marking stripchart.saving stripchart.setup stripchart.hands stripchart.app
+    stripchart.opening stripchart.web
+    commands.send commands.relay commands.tap commands.decimate commands.pivot commands.tui
+    commands.info commands.ls commands.demo
     cli
 """
 PURE, EDGES, FACES = (floor.split() for floor in STAIRCASE.split("--"))

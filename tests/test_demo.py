@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
-import select
 import shutil
-import struct
 import subprocess
 import sys
-import termios
-import time
 
 import h5py
 import numpy as np
 import pytest
 from by_hand import records
+from terminal import Terminal
 
 
 def counts(summary: str) -> dict[str, int]:
@@ -99,43 +94,19 @@ def test_without_even_a_loopback_it_says_so(environment, tmp_path):
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
 
 
-def test_on_a_terminal_it_draws_the_signals_as_they_come_until_ctrl_c(environment, tmp_path):
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    demo = subprocess.Popen(
-        [sys.executable, "-m", "speeddata", "demo"],
-        **dict.fromkeys(("stdin", "stdout", "stderr"), theirs),
-        cwd=tmp_path,
-        env={**environment, "TERM": "xterm"},
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C is a key
-    )
-    os.close(theirs)
-    try:
-        shown = read_until(ours, rb"sine_wave.*[\xe2]\x96[\x81-\x88]{1}.*counter")
-        assert "lost 0" in shown
-        os.write(ours, b"\x03")
-        summary = read_until(ours, None)
-        assert demo.wait(10) == 0
-    finally:
-        demo.kill()
-        demo.wait()
-        os.close(ours)
+def test_on_a_terminal_it_opens_the_stripchart_until_ctrl_c(environment, tmp_path):
+    with Terminal("demo", cwd=tmp_path, env=environment) as demo:
+        demo.until("demo.*live.*sine_wave.*[\u2840-\u28ff]")
+        demo.press("\x03")
+        assert demo.wait() == 0
+        summary = demo.text()
+        assert demo.is_restored
     assert all_arrived(summary[summary.rindex("datums a second") :], 1)
+    assert list(tmp_path.iterdir()) == []
 
 
-def read_until(terminal: int, pattern: bytes | None, deadline_s: float = 20.0) -> str:
-    """What is drawn until *pattern* is among it; None: until the terminal closes."""
-    drawn = bytearray()
-    end = time.monotonic() + deadline_s
-    while pattern is None or not re.search(pattern, drawn, re.DOTALL):
-        assert select.select([terminal], [], [], max(0.0, end - time.monotonic()))[0], drawn[-2000:]
-        try:
-            piece = os.read(terminal, 1 << 16)
-        except OSError:  # Linux: the other side has closed
-            piece = b""
-        if not piece:
-            assert pattern is None, drawn[-2000:]
-            break
-        drawn += piece
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn.decode())
+def test_on_a_terminal_it_ends_by_itself_where_a_duration_is_given(environment, tmp_path):
+    with Terminal("demo", "-d", "1.5", "-o", "sd", cwd=tmp_path, env=environment) as demo:
+        assert demo.wait() == 0
+        assert all_arrived(demo.text()[demo.text().rindex("datums a second") :], 500)
+    assert (tmp_path / "sd/demo.h5").is_file()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,16 +16,13 @@ from speeddata import options
 from speeddata.errors import HostError, PartlyDone
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from speeddata.avro.schema import Schema
     from speeddata.batch import Batch
     from speeddata.demonstration import Demonstration, Outcome
+    from speeddata.interrupts import Stop
     from speeddata.relay.serving import Status
 
 _SECONDS = 5.0  # without a terminal and without -d
-_COLUMNS = 40
-_FRAMES_HZ = 10
 _COUNTS = ("received", "lost", "lost_kernel", "lost_disk", "rejected")  # noted in the set
 
 
@@ -37,8 +34,8 @@ _COUNTS = ("received", "lost", "lost_kernel", "lost_disk", "rejected")  # noted 
 def command(duration_ns: int | None, output: str | None, rate: float, no_tui: bool) -> None:
     """Run a source, a relay and a receiver on this machine's loopback, and tell what became of every datum.
 
-    On a terminal it shows the signals as they arrive. With -o the directory holds the recording, plain Avro
-    files, and demo.h5, the same as HDF5 columns.
+    On a terminal it opens the stripchart: press ? for the keys, q to leave. With -o the directory holds the
+    recording, plain Avro files, and demo.h5, the same as HDF5 columns.
 
     \b
     Examples:
@@ -61,7 +58,7 @@ def command(duration_ns: int | None, output: str | None, rate: float, no_tui: bo
             if seconds is not None:
                 stack.enter_context(stop.after(seconds))
             if picture:
-                _picture(demonstration, rate)
+                _picture(demonstration, Path(directory), stop)
             else:
                 for _ in demonstration:
                     pass
@@ -73,45 +70,27 @@ def command(duration_ns: int | None, output: str | None, rate: float, no_tui: bo
         raise PartlyDone(f"{outcome.sent - outcome.relayed.recorded} datums were not recorded", where="demo")
 
 
-def _picture(demonstration: Demonstration, rate: float) -> None:
-    """A table of the signals, their latest values and how they went, until asked to stop."""
-    from rich.live import Live
+def _picture(demonstration: Demonstration, directory: Path, stop: Stop) -> None:
+    """The stripchart of what arrives, until it is left or asked to stop; then the source ends."""
+    from speeddata.chart.layouts import Layout
+    from speeddata.showing import Shown
+    from speeddata.stripchart.opening import Opened, run
+    from speeddata.stripchart.setup import WINDOW_NS
 
-    from speeddata.avro import codec
-    from speeddata.avro.types import NUMBERS
-    from speeddata.sparkline import Sparkline
-
-    schema = demonstration.channel.schema
-    assert schema is not None
-    signals = [signal for signal in schema.signals if signal is not schema.abscissa]
-    lines = {s.name: Sparkline(_COLUMNS, round(rate / _FRAMES_HZ)) for s in signals if s.kind in NUMBERS}
-    shown_at = 0.0
-    with Live(auto_refresh=False, transient=True) as screen:
-        for batch in demonstration:
-            columns = codec.columns(batch)
-            for name, line in lines.items():
-                line.add(columns[name].values)
-            if (now := time.monotonic()) - shown_at >= 1 / _FRAMES_HZ:
-                latest = {name: column.values[-1] for name, column in columns.items()}
-                rows = [(s.name, latest[s.name], s.unit or "", str(lines.get(s.name, ""))) for s in signals]
-                screen.update(_frame(rows, demonstration), refresh=True)
-                shown_at = now
-
-
-def _frame(rows: Iterable[tuple[str, object, str, str]], demonstration: Demonstration) -> RenderableType:
-    from rich.table import Table
-
-    told = demonstration.channel.status(time.monotonic_ns())
-    table = Table(
-        title=f"{told.channel}  {told.rate_hz:.0f}/s  recorded {told.recorded:,}  lost {told.lost:,}"
-    )
-    table.add_column("signal")
-    table.add_column("latest", justify="right", min_width=10)
-    table.add_column("unit")
-    table.add_column(f"last {_COLUMNS / _FRAMES_HZ:g} s", min_width=_COLUMNS, no_wrap=True)
-    for name, value, unit, line in rows:
-        table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value), unit, line)
-    return table
+    with Shown(demonstration, stop) as shown:
+        settings = options.current_settings()
+        run(
+            shown,
+            stop,
+            Opened(
+                directory=directory,
+                archive=directory,
+                layout=Layout(),
+                settings=settings.path or Path("speeddata.toml"),
+                signals=(),
+                window_ns=WINDOW_NS,
+            ),
+        )
 
 
 def _summary(outcome: Outcome, demonstration: Demonstration, output: str | None, made: str | None) -> None:

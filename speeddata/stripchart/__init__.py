@@ -1,0 +1,1 @@
+"""The stripchart in a terminal: a face of the model in `speeddata.chart`."""

@@ -1,0 +1,27 @@
+"""Figures in few cells: never cut so that a number would be another one."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from speeddata.stripchart.numbers import _figure
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0.123456, "0.12346"),
+        (-0.0063212, "-0.006321"),
+        (-1.23456e-300, "-1.2e-300"),
+        (1e308, "1e+308"),
+        (2**62, "4.6e+18"),
+        (123456789, "123456789"),
+        (math.nan, "NaN"),
+        (-math.inf, "-∞"),
+    ],
+)
+def test_a_number_has_as_many_digits_as_there_is_room_for(number, text):
+    assert _figure(number, 5).strip() == text
+    assert len(_figure(number, 5)) == 10

@@ -72,6 +72,9 @@ def main() -> None:
     begun = time.monotonic()
     print_machine(private)
     makers = systems(private)
+    # first, before the loads leave the disk with hundreds of megabytes to write
+    idle_percents, idle_bytes = idle(effort)
+    within = latency(effort)
     results: Results = {}
     for size in effort.sizes:
         for load in (ORDINARY, TRAINS, TRAINS_GRO):
@@ -80,8 +83,6 @@ def main() -> None:
                 results[size, load, name] = measure(makers[name], size, load, effort)
             print_losses(size, load, effort.grid_hz, {name: results[size, load, name] for name in names})
     print_highest(results)
-    idle_percents, idle_bytes = idle(effort)
-    within = latency(effort)
     print_aims(results, idle_percents, idle_bytes, within)
     print(f"took {time.monotonic() - begun:.0f} s; load average now {os.getloadavg()[0]:.1f}")
 
@@ -124,7 +125,7 @@ def idle(
             children.append(source)
             source.ask(f"{rate_hz} 0.5")  # the channels are made, everything is loaded
             shares = []
-            for _ in range(effort.repeats):
+            for _ in range(max(3, effort.repeats)):
                 cpu_s, began = relay.child.cpu_s, time.monotonic()
                 source.ask(f"{rate_hz} {3 * effort.seconds}")
                 shares.append(100 * (relay.child.cpu_s - cpu_s) / (time.monotonic() - began))

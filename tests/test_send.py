@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal as posix_signal
 import socket
 import subprocess
@@ -309,6 +310,15 @@ def test_who_wants_to_know_is_told_how_much_was_sent(port, run, tmp_path):
     container(tmp_path / "volts.avro", rows(1))
     status, out, err = run("send", "volts.avro", "--to", port.to, "-v")
     assert (status, out, err.splitlines()[-1]) == (0, "", f"speeddata: {port.to}: 1 datum sent")
+
+
+def test_a_rate_that_cannot_be_kept_up_is_told(port, spawn):
+    source = spawn("send", "--demo", "--rate", "1e9", "-d", "400ms", "--to", port.to)
+    assert source.wait() == 0
+    assert re.search(
+        r"127.0.0.1:\d+: fell behind: [\d,]+ datums a second, not 1,000,000,000\n",
+        source.stderr.rest().decode(),
+    )
 
 
 def test_a_source_stops_at_once_while_it_waits_for_its_pace_or_its_input(port, spawn):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 DEMO_HZ = 100.0
 UNPACED_HZ = 100_000.0  # a file read at full speed would be lost on the way: UDP waits for nobody
+_KEPT = 0.95  # of a rate: below that it was not kept up
+_SHORT_S = 0.2  # of which that cannot be said
 _UNPACED_LATE_NS = 10_000_000
 
 log = logging.getLogger("speeddata")
@@ -94,6 +96,7 @@ def command(
     from speeddata import output, stages
     from speeddata.interrupts import watch
     from speeddata.sending import feeds, stamping
+    from speeddata.sending.pacing import ByRate
     from speeddata.sending.sender import LATE_NS, SourceSender, on_time
     from speeddata.streams import STDIN
 
@@ -138,11 +141,18 @@ def command(
         stack.enter_context(sender)
         batches = stages.limited(_again(feed, opened, stop) if loop else feed.batches, count)
         late_ns = LATE_NS if rate or replay or demo else _UNPACED_LATE_NS
+        begun = time.monotonic()
         for batch in on_time(batches, pace, stop, late_ns=late_ns):
             stamped = stamper.stamp(batch) if stamper else batch
             sender.send(stamped)
             if saved is not None:
                 saved.write(stamped)
+        wanted_hz = pace.rate_hz if isinstance(pace, ByRate) and (demo or (rate and file != "-")) else 0.0
+        seconds = time.monotonic() - begun
+    if seconds > _SHORT_S and (reached_hz := sender.sent / seconds) < _KEPT * wanted_hz:
+        log.warning(
+            "%s: fell behind: %s datums a second, not %s", to, f"{reached_hz:,.0f}", f"{wanted_hz:,.0f}"
+        )
     log.info("%s: %s sent", to, table.many(sender.sent, "datum"))
 
 

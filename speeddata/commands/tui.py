@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -73,6 +74,8 @@ def command(
     if not window_ns:
         raise UsageError("a window has to last", where="--window", mend="write it like 30s")
     layout = options.current_settings().layout()
+    if options.given("window_ns"):
+        layout = replace(layout, pages=tuple(replace(page, window_ns=None) for page in layout.pages))
     if serve is not None and "TEXTUAL_DRIVER" not in os.environ:  # not in what is served itself
         from speeddata.stripchart.web import serve as serve_it
 

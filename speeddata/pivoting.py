@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from speeddata import columnar, cutting, decimation, stages
+from speeddata import columnar, cutting, decimation, stages, timerange
 from speeddata.batch import Batch
 from speeddata.cutting import EVERYTHING, Range
 from speeddata.h5file import ChannelWriter, SetFile, chunk_rows
@@ -209,6 +209,26 @@ def _counted(batches: Iterable[Batch], made: Made) -> Iterator[Batch]:
     for batch in batches:
         made.taken += batch.count
         yield batch
+
+
+def noted(span: Range, made: Sequence[Made]) -> dict[str, str]:
+    """What the set says of its range: what was asked for, else what there is."""
+    least = [each.least_ns for each in made if each.least_ns is not None]
+    greatest = [each.greatest_ns for each in made if each.greatest_ns is not None]
+    since_ns = min(least, default=None) if span.since_ns is None else span.since_ns
+    until_ns = span.until_ns
+    if until_ns is None and greatest:
+        until_ns = max(greatest) + 1
+    noted = {}
+    for name, moment in (("since", since_ns), ("until", until_ns)):
+        if moment is not None:
+            try:
+                noted[name] = timerange.iso_utc(moment)
+            except ValueError:  # a time that no calendar knows
+                noted[name] = f"{moment} ns"
+    if not any(each.samples for each in made):
+        noted["note"] = "no data in the range"
+    return noted
 
 
 def told_losses(files: Sequence[Path], span: Range) -> Counts:

@@ -14,6 +14,8 @@ import pytest
 from by_hand import records
 from terminal import Terminal
 
+from speeddata.timerange import iso_utc
+
 
 def counts(summary: str) -> dict[str, int]:
     """The rows of the table."""
@@ -45,6 +47,8 @@ def test_what_is_sent_is_recorded_served_again_and_kept_as_columns(run, tmp_path
     assert [path.name for path in (tmp_path / "sd").glob("*.h5")] == ["demo.h5"]
     with h5py.File(tmp_path / "sd/demo.h5") as file:
         (group,) = file.values()
+        moments = [rows[0]["time"], rows[-1]["time"] + 1]
+        assert [file.attrs["since"], file.attrs["until"]] == [iso_utc(moment) for moment in moments]
         assert set(group) == set(rows[0])
         for name, dataset in group.items():
             values = dataset.asstr()[:] if name == "message" else dataset[:]

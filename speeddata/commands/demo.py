@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ import click
 
 from speeddata import options
 from speeddata.errors import HostError, PartlyDone
+from speeddata.output import STDOUT
 
 if TYPE_CHECKING:
     from speeddata.avro.schema import Schema
@@ -45,7 +46,7 @@ def command(duration_ns: int | None, output: str | None, rate: float, no_tui: bo
     from speeddata.demonstration import Demonstration
     from speeddata.interrupts import watch
 
-    picture = sys.stdout.isatty() and not no_tui
+    picture = os.isatty(STDOUT) and not no_tui
     seconds = duration_ns / 1e9 if duration_ns is not None else None if picture else _SECONDS
     with ExitStack() as stack:
         directory = output or stack.enter_context(tempfile.TemporaryDirectory(prefix="speeddata-"))
@@ -117,7 +118,7 @@ def _summary(outcome: Outcome, demonstration: Demonstration, output: str | None,
         ("rejected", told.rejected, ""),
     ):
         table.add_row(name, f"{count:,}", place)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if os.isatty(STDOUT) else 120)
     console.print(table)
     if made is not None:
         console.print(f"{made}: an HDF5 set of the same", highlight=False)
@@ -128,7 +129,7 @@ def _set(directory: Path, schema: Schema, begun_ns: int, told: Status) -> str:
     from speeddata.demonstration import NAME
     from speeddata.h5file import SetFile
     from speeddata.interrupts import Stop
-    from speeddata.pivoting import Wish, pivot_channel
+    from speeddata.pivoting import Wish, noted, pivot_channel
     from speeddata.recording.catalogue import parse_file_name
     from speeddata.recording.reading import Reader
     from speeddata.sources import Channel
@@ -145,6 +146,8 @@ def _set(directory: Path, schema: Schema, begun_ns: int, told: Status) -> str:
 
     opened.batches = batches()
     path = directory / f"{NAME}.h5"
-    with SetFile(path, created_ns=time.time_ns()) as made:
-        pivot_channel(opened, made, Wish(), attributes={name: getattr(told, name) for name in _COUNTS})
+    counts = {name: getattr(told, name) for name in _COUNTS}
+    with SetFile(path, created_ns=time.time_ns()) as into:
+        made = pivot_channel(opened, into, Wish(), attributes=counts)
+        into.note(noted(Wish().span, [made]))
     return str(path)

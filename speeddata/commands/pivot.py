@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from speeddata import options, report, timerange
+from speeddata import options, report
 from speeddata.errors import DataError, HostError, Interrupted, PartlyDone, UsageError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def command(
         made = pivoting.pivot(channels, into, wish, stop, seen=progress.see)
         if stop.status and (files or not any(each.samples for each in made)):
             raise Interrupted(stop.status)  # a live channel ends that way, once it has begun
-        into.note(_noted(span, made) | ({} if marked is None else {"mark": marked.name}))
+        into.note(pivoting.noted(span, made) | ({} if marked is None else {"mark": marked.name}))
     report.clear_status()
     _tell(path, made, progress)
     if shortfall := channels.shortfall():
@@ -211,26 +211,6 @@ def _keep_what_is_no_set(path: Path) -> None:
         return
     if begin and begin != _HDF5:
         raise UsageError("is no HDF5 set, and would be replaced", where=str(path), mend="choose another name")
-
-
-def _noted(span: Range, made: Sequence[Made]) -> dict[str, str]:
-    """What the set says of its range: what was asked for, else what there is."""
-    least = [each.least_ns for each in made if each.least_ns is not None]
-    greatest = [each.greatest_ns for each in made if each.greatest_ns is not None]
-    since_ns = min(least, default=None) if span.since_ns is None else span.since_ns
-    until_ns = span.until_ns
-    if until_ns is None and greatest:
-        until_ns = max(greatest) + 1
-    noted = {}
-    for name, moment in (("since", since_ns), ("until", until_ns)):
-        if moment is not None:
-            try:
-                noted[name] = timerange.iso_utc(moment)
-            except ValueError:  # a time that no calendar knows
-                noted[name] = f"{moment} ns"
-    if not any(each.samples for each in made):
-        noted["note"] = "no data in the range"
-    return noted
 
 
 class _Progress:

@@ -143,3 +143,5 @@ def copy(
             refuse_change(first or batch.schema, batch.schema, metadata["speeddata.channel"])
             out.write(text.csv(batch, first is None, iso=iso, for_terminal=terminal))
             first = batch.schema
+    if form == "csv" and first is None and begun is not None:  # no rows are a table, too
+        out.write(text.csv(Batch(begun, b"", 0), True, iso=iso, for_terminal=terminal))

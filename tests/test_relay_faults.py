@@ -429,6 +429,8 @@ def test_a_port_in_use_is_status_1_and_a_line(bench, run):
         (("--rotate-time", "0s"), "--rotate-time: each block would be a file; "),
         (("--keep-size", "0"), "--keep-size: nothing would be kept; leave it out to keep everything"),
         (("--keep-time", "0s"), "--keep-time: nothing would be kept; leave it out to keep everything"),
+        (("--no-record", "-o", "rec"), "--output: nothing is recorded with --no-record; "),
+        (("--no-record", "--sync", "1s"), "--sync: nothing is recorded with --no-record; "),
     ],
 )
 def test_what_makes_no_sense_is_status_2_and_a_line(run, tmp_path, args, says):

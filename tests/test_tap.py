@@ -221,6 +221,11 @@ def test_csv_has_one_heading_and_times_for_people_on_request(run, tmp_path):
     )
 
 
+def test_csv_of_no_datum_has_its_heading(run, tmp_path):
+    written(tmp_path / "a.avro", RIG_TEXT, [])
+    assert run("tap", "./a.avro", "-f", "csv") == (0, "time,volts,note\n", "")
+
+
 def test_times_for_people_need_a_unit(run, tmp_path):
     written(tmp_path / "a.avro", BULK_TEXT, [{"time": 5, "filling": b""}])
     status, out, err = run("tap", "a.avro", "-f", "json", "--time", "iso")

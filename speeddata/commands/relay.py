@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from speeddata.relay.serving import Status
 
 
+_OF_THE_RECORDING = (
+    "output", "rotate_size", "rotate_time", "keep_size", "keep_time", "min_free", "sync_ns",
+)  # fmt: skip
+
+
 @click.command()
 @click.argument("channels", metavar="[NAME=[ADDR:]PORT[,FILE.avsc]]...", nargs=-1)
 @click.option(
@@ -98,6 +103,9 @@ def command(
     from speeddata.recording.retention import Limits
     from speeddata.relay.relaying import Relay
 
+    if no_record and (named := next(filter(options.given, _OF_THE_RECORDING), None)):
+        where = f"--{named.removesuffix('_ns').replace('_', '-')}"
+        raise UsageError("nothing is recorded with --no-record", where=where, mend="leave out one of them")
     _refuse_nothing(rotate_size, rotate_time, keep_size, keep_time)
     fixed = _fixed_channels(channels, time_unit)
     if listen is None and not any(channel.listen for channel in fixed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 
 import numpy as np
 import pytest
@@ -310,6 +311,15 @@ def test_what_left_memory_is_looked_up_in_the_recording():
     archive = Recorded()
     on_screen(do, Fed().rig(), archive=archive)
     assert {(channel, signal) for channel, signal, *_ in archive.asked} == {("rig", "wave"), ("rig", "ramp")}
+
+
+def test_the_extremes_of_what_left_memory_are_told_and_no_mean_is_made_up():
+    async def do(app, pilot):
+        await until(pilot, lambda: app.backscroll.covers("rig"))
+        await pilot.press("home")
+        await until(pilot, lambda: re.search(r"wave .* V +42 +- +42", screen(app)))
+
+    on_screen(do, Fed().rig(), size=(160, 40), archive=Recorded())
 
 
 def test_an_archive_that_fails_is_told_and_the_picture_goes_on():

@@ -290,8 +290,9 @@ class Stripchart(Hands):
         statistics = None
         if self.watched.known[ref.channel].get(ref.signal) == "number":
             view = self.looking.view(ref.channel)
-            begin, end = view.range(*self.looking.extent([ref.channel]), self.columns())
-            statistics = history.statistics(ref.signal, begin, end)
+            dots = self.columns()
+            begin, end = view.range(*self.looking.extent([ref.channel]), dots)
+            statistics = self._drawing.statistics(ref, history, begin, end, dots)
         latest = history.latest(ref.signal)
         return Figures(latest, unit_of(history, ref.signal), statistics, not is_awake(channel))
 

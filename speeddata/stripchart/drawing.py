@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
+
+import numpy as np
 
 from speeddata.chart.envelope import Envelope, merged
 from speeddata.chart.history import History
 from speeddata.chart.layouts import COLOURS
 from speeddata.chart.pages import ChartPlan, Ref
-from speeddata.chart.readings import Sample, StateRun
+from speeddata.chart.readings import Sample, StateRun, Statistics
 from speeddata.chart.shifting import runs_joined
 from speeddata.chart.timescale import exact_time
 from speeddata.chart.view import X
@@ -97,6 +100,17 @@ class Drawing:
             if older is not None:
                 return merged(older, recent)
         return recent
+
+    def statistics(self, ref: Ref, history: History, begin: X, end: X, dots: int) -> Statistics:
+        """Of memory; where the window reaches back before it, the extremes of what is drawn, and no mean."""
+        recent = history.statistics(ref.signal, begin, end)
+        if not self._before_memory(ref.channel, history, begin):
+            return recent
+        drawn = self.envelope(ref, history, begin, end, dots)
+        low, high = drawn.low[np.isfinite(drawn.low)], drawn.high[np.isfinite(drawn.high)]
+        if not len(low):
+            return recent
+        return Statistics(float(low.min()), math.nan, float(high.max()), max(recent.count, len(low)))
 
     def _before_memory(self, channel: str, history: History, begin: X) -> bool:
         if history.first is not None and begin >= history.first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -156,7 +157,8 @@ class Numbers(ScrollView):
         if self._has_statistics and figures.statistics is not None:
             told = figures.statistics
             for number in (told.minimum, told.mean, told.maximum):
-                text = _figure(float(number), _STATISTIC_DIGITS) if told.count else "-".rjust(_FIGURE)
+                known = told.count and not math.isnan(number)
+                text = _figure(float(number), _STATISTIC_DIGITS) if known else "-".rjust(_FIGURE)
                 segments.append(Segment(text, self._style("quiet")))
         return segments
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from speeddata.avro import codec
 from speeddata.avro.codec import Column
-from speeddata.avro.columns import blank
+from speeddata.avro.columns import as_objects, blank
 from speeddata.avro.schema import Array, Enum, Node, Primitive, Schema, Signal, Union
 from speeddata.avro.types import canonical
 from speeddata.batch import Batch
@@ -117,7 +117,7 @@ def _end_to_end(signal: Signal, parts: Sequence[tuple[int, Mapping[str, Column]]
     if (
         len({(each.dtype, each.shape[1:]) for each in values}) > 1
     ):  # arrays with and without the length promised
-        values = [np.fromiter(each.tolist(), object, len(each)) for each in values]
+        values = [as_objects(column) for column in columns]
     valid = None
     if any(column.valid is not None for column in columns):
         valid = np.concatenate(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speeddata.avro import boundaries, slabs
-from speeddata.avro.columns import Column, Read, column_of, reader
+from speeddata.avro.columns import Column, Read, as_objects, column_of, reader
 from speeddata.avro.datum import decode
 from speeddata.avro.heads import PADDING, Heads
 from speeddata.avro.layout import Move, merged, width_of
@@ -240,7 +240,7 @@ def _read(steps: list[_Step], heads: Heads) -> dict[str, Column]:
 def _end_to_end(parts: list[Column]) -> Column:
     values = [part.values for part in parts]
     if len({part.shape[1:] for part in values}) > 1:  # of arrays, some with the promised length and some not
-        values = [np.fromiter(part.tolist(), object, len(part)) for part in values]
+        values = [as_objects(part) for part in parts]
     valid = [part.valid for part in parts if part.valid is not None]
     return Column(np.concatenate(values), np.concatenate(valid) if valid else None)
 

@@ -42,6 +42,14 @@ class Column:
     valid: NDArray[np.bool_] | None = None
 
 
+def as_objects(column: Column) -> NDArray[Any]:
+    """The values of *column* one by one, shape (count,): a row of a table is an array, and null is None."""
+    values = np.fromiter(column.values.tolist(), object, len(column.values))
+    if column.valid is not None:
+        values[~column.valid] = None
+    return values
+
+
 Read = Callable[[Heads], Column]
 
 

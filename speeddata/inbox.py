@@ -19,6 +19,7 @@ import numpy as np
 from speeddata.avro.schema import Schema
 from speeddata.batch import Batch
 from speeddata.interrupts import Stop
+from speeddata.thinning import Thinning
 
 State = Literal["live", "silent", "end", "file", "reading"]
 
@@ -43,6 +44,7 @@ class Watched:
         missed: datagrams, or trains of them, that the kernel gave up since we were too slow.
         endpoint: where its datums arrive, as text.
         problem: what is wrong with it, in one line; empty when all is well.
+        thinning: of its datums, before they came here.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Watched:
     missed: int = 0
     endpoint: str = ""
     problem: str = ""
+    thinning: Thinning = field(default_factory=Thinning)
     # Of the inbox:
     dropped: int = field(default=0, init=False)
     told: Schema | None = field(default=None, init=False, repr=False)
@@ -87,6 +90,7 @@ class ChannelState:
     endpoint: str
     source: str
     problem: str
+    thinning: Thinning = field(default_factory=Thinning)
 
 
 @dataclass(frozen=True)
@@ -225,6 +229,7 @@ class Inbox:
                     each.endpoint,
                     each.source,
                     each.problem,
+                    each.thinning,
                 )
                 for each in self._all
             ]

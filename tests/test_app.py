@@ -15,6 +15,7 @@ from speeddata.chart.readings import Sample
 from speeddata.errors import PeerError
 from speeddata.interrupts import Stop
 from speeddata.stripchart.notes import noting
+from speeddata.thinning import Thinning
 
 NUMBER = schema_of(wave="double")
 
@@ -106,6 +107,13 @@ def test_numbers_stand_beside_the_picture_where_there_is_room():
     assert row.split()[-6:] == ["ramp", "59.9", "bar", "30", "44.95", "59.9"]
     text, _ = shown(Fed().rig(), (80, 40))
     assert "signal" not in text.replace("signals", "")
+
+
+def test_of_a_thinned_channel_is_told_how_and_of_extremes_no_mean():
+    text, _ = shown(Fed().rig(thinning=Thinning(5, "minmax")), (150, 40))
+    assert "rig ● live 10/s  minmax of 5  " in text
+    (row,) = [line for line in text.splitlines() if " bar " in line and "59.9" in line and " - " in line]
+    assert row.split()[-6:] == ["ramp", "59.9", "bar", "30", "-", "59.9"]
 
 
 def test_a_new_channel_appears_and_what_is_seen_stays():

@@ -33,6 +33,7 @@ from speeddata.avro import schema as schemas
 from speeddata.errors import DataError, HostError, UsageError
 from speeddata.interrupts import Stop
 from speeddata.sources import Wanted
+from speeddata.thinning import Thinning
 from speeddata.watching import Watch
 from speeddata.wire import livechannels
 from speeddata.wire.discovery import Discovery
@@ -212,6 +213,8 @@ def test_the_decimated_group_is_taken_on_request_or_where_it_hides_no_spike(
     wait_for(lambda: watched.data(channel_name))
     assert watched.data(channel_name) == sent[0][0]
     assert [each.text for each in watched.schemas(channel_name)] == [sent[1]]
+    told = watched.state(channel_name).thinning
+    assert told == (Thinning() if group == "full" else Thinning(told.factor, method))
 
 
 def test_it_goes_on_when_the_relay_is_killed_and_comes_back(bench, watch, wait_for, channel_name):

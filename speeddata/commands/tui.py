@@ -63,6 +63,8 @@ def command(
     Pages of charts, their ranges and colours stand in speeddata.toml as [[tui.page]]; S saves the one that is
     seen.
 
+    Where a relay thins a channel by minmax, its thinned group is taken: that hides no spike.
+
     \b
     Examples:
         speeddata tui
@@ -96,7 +98,7 @@ def command(
         decimated=decimated,
         follow=follow,
     )
-    with watch() as stop, Watch(names, wanted, stop) as watched:
+    with watch() as stop, Watch(names, wanted, stop, thin=True) as watched:
         from speeddata.stripchart.opening import Opened, run
 
         settings = options.current_settings().path

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
@@ -293,6 +295,8 @@ class Stripchart(Hands):
             dots = self.columns()
             begin, end = view.range(*self.looking.extent([ref.channel]), dots)
             statistics = self._drawing.statistics(ref, history, begin, end, dots)
+            if channel.state is not None and channel.state.thinning.method == "minmax":
+                statistics = replace(statistics, mean=math.nan)  # extremes have none
         latest = history.latest(ref.signal)
         return Figures(latest, unit_of(history, ref.signal), statistics, not is_awake(channel))
 

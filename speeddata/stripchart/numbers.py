@@ -128,6 +128,9 @@ class Numbers(ScrollView):
                     self._style("value"),
                 )
             )
+            if state.thinning.factor > 1:
+                told = f"{state.thinning.method} of {state.thinning.factor}  "
+                segments.append(Segment(told, self._style("quiet")))
             for word, count in (
                 ("lost", state.lost),
                 ("rejected", state.rejected),

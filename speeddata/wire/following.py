@@ -13,6 +13,8 @@ from speeddata.avro import codec
 from speeddata.avro.schema import Schema, parse
 from speeddata.batch import Batch
 from speeddata.errors import DataError
+from speeddata.names import printable
+from speeddata.thinning import Thinning
 from speeddata.wire.announcement import END
 from speeddata.wire.finding import Found
 from speeddata.wire.sessions import SILENCE_NS
@@ -54,6 +56,14 @@ class Following:
     def thin(self) -> bool:
         """Whether it is the decimated group that is received."""
         return self.found.endpoint == self.found.announcement.endpoint("decimated")
+
+    @property
+    def thinning(self) -> Thinning:
+        """What the relay says of the group that is received."""
+        if not self.thin:
+            return Thinning()
+        said = self.found.announcement
+        return Thinning(said.number("factor", 1), printable(said.fields.get("method", "pick")[:100]))
 
     @property
     def ended(self) -> bool:

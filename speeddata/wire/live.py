@@ -18,7 +18,7 @@ from speeddata.avro.schema import parse as parse_schema
 from speeddata.batch import Batch
 from speeddata.errors import SpeedDataError, UsageError
 from speeddata.interrupts import Stop
-from speeddata.names import Endpoint, printable
+from speeddata.names import Endpoint
 from speeddata.spool import Spool
 from speeddata.thinning import Thinning
 from speeddata.wire import interfaces, sockets
@@ -120,12 +120,7 @@ class LiveChannel:
     @property
     def thinning(self) -> Thinning:
         """What the relay says of the group, once that is found."""
-        if self._following is None:
-            return Thinning()
-        said = self._following.found.announcement
-        if self._following.found.endpoint != said.endpoint("decimated"):
-            return Thinning()
-        return Thinning(said.number("factor", 1), printable(said.fields.get("method", "pick")[:100]))
+        return Thinning() if self._following is None else self._following.thinning
 
     def _find(self, discovery: Discovery) -> bool:
         """Find what is not found yet; False when asked to stop meanwhile."""

@@ -341,7 +341,7 @@ class LiveChannels:
         said = following.found.announcement
         watched.received, watched.rejected = said.number("received"), said.number("rejected")
         watched.lost = said.number("lost") + said.number("lost_disk")
-        watched.rate_hz = _rate(said)
+        watched.rate_hz, watched.thinning = _rate(said), following.thinning
         watched.problem = str(following.refusal) if following.refusal is not None else live.trouble
         if live.receiver is not None:
             watched.missed = live.missed + live.receiver.drops()

@@ -45,6 +45,7 @@ class Watched:
         endpoint: where its datums arrive, as text.
         problem: what is wrong with it, in one line; empty when all is well.
         thinning: of its datums, before they came here.
+        channel: what it is called where it comes from.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Watched:
     endpoint: str = ""
     problem: str = ""
     thinning: Thinning = field(default_factory=Thinning)
+    channel: str = ""
     # Of the inbox:
     dropped: int = field(default=0, init=False)
     told: Schema | None = field(default=None, init=False, repr=False)
@@ -91,6 +93,7 @@ class ChannelState:
     source: str
     problem: str
     thinning: Thinning = field(default_factory=Thinning)
+    channel: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class Inbox:
     def open(self, name: str, source: str = "") -> Watched:
         """A new channel. Its name is made another where it is taken, by another SOURCE."""
         with self._change:
-            watched = Watched(self._free(name, source), source)
+            watched = Watched(self._free(name, source), source, channel=name)
             self._all.append(watched)
             self._tell()
             return watched
@@ -128,6 +131,7 @@ class Inbox:
     def rename(self, watched: Watched, name: str) -> None:
         """The channel says what it is called; what was put before goes by that name, too."""
         with self._change:
+            watched.channel = name
             if watched.name != name:
                 watched.name = ""
                 watched.name = self._free(name, watched.source)
@@ -230,6 +234,7 @@ class Inbox:
                     each.source,
                     each.problem,
                     each.thinning,
+                    each.channel,
                 )
                 for each in self._all
             ]

@@ -152,7 +152,7 @@ def pivot_channel(
         writer.add(schema, columns)
     made.samples, made.undecodable = writer.count, tally.undecodable
     if tally.undecodable:
-        channel.shortfalls.append(f"{tally.undecodable} datums are not what the schema says")
+        channel.shortfalls.append(tally.shortfall)
     if made.samples:
         _finish(writer, channel, wish, made, attributes)
     return made

@@ -143,7 +143,7 @@ def _recorded(
             batches = cutting.cut(_noted(channel.batches, schemas), wanted)
             pieces = list(columnar.pieces(batches, patterns, tally=tally, where=channel.name))
             if tally.undecodable:
-                shortfalls.append(f"{channel.name}: {tally.undecodable} datums are not what the schema says")
+                shortfalls.append(f"{channel.name}: {tally.shortfall}")
             if pieces:
                 signals, columns = columnar.together(pieces)
                 yield Samples(channel.name, pieces[-1][0], signals, columns)

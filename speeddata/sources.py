@@ -78,7 +78,7 @@ class Channel:
 
     def _tell_undecodable(self, tally: Tally) -> None:
         if tally.undecodable:
-            self.shortfalls.append(f"{tally.undecodable} datums are not what the schema says")
+            self.shortfalls.append(tally.shortfall)
 
     def shortfall(self) -> PartlyDone | None:
         """What could not be read, once the batches are at their end; None when nothing is missing."""

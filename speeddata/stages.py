@@ -80,6 +80,12 @@ class Tally:
 
     undecodable: int = 0
 
+    @property
+    def shortfall(self) -> str:
+        """What to tell of what was left out."""
+        are = "datum is" if self.undecodable == 1 else "datums are"
+        return f"{self.undecodable:,} {are} not what the schema says"
+
 
 def told_apart(batches: Iterable[Batch], tally: Tally) -> Iterator[Batch]:
     """Batches with their boundaries known; the datums of a block that has none to be found are counted."""

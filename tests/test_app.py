@@ -11,9 +11,11 @@ import pytest
 from on_screen import NOW, SECOND, Fed, drawn, on_screen, pictures, schema_of, screen, until
 
 from speeddata.chart.layouts import ChartLayout, Layout, PageLayout
-from speeddata.chart.readings import Sample
+from speeddata.chart.readings import Sample, Statistics
+from speeddata.chart.sums import NOTHING
 from speeddata.errors import PeerError
 from speeddata.interrupts import Stop
+from speeddata.stripchart import app as app_room
 from speeddata.stripchart.notes import noting
 from speeddata.thinning import Thinning
 
@@ -116,10 +118,25 @@ def test_of_a_thinned_channel_is_told_how_and_of_extremes_no_mean():
     assert row.split()[-6:] == ["ramp", "59.9", "bar", "30", "-", "59.9"]
 
 
-def test_a_new_channel_appears_and_what_is_seen_stays():
+def test_the_first_of_the_channels_is_seen_at_first_in_whatever_order_they_are_found():
     async def do(app, pilot):
         app.setup.watch.rig("pump")
-        await until(pilot, lambda: "1/2" in screen(app))
+        await until(pilot, lambda: "pump 1/2" in screen(app))
+        await pilot.press("n")
+        app.setup.watch.rig("engine")
+        await until(pilot, lambda: "rig 3/3" in screen(app))
+        await pilot.press("v")
+        await until(pilot, lambda: screen(app).index("engine ●") < screen(app).index("pump ●"))
+
+    on_screen(do, Fed().rig())
+
+
+def test_a_new_channel_appears_and_what_is_seen_stays(monkeypatch):
+    monkeypatch.setattr(app_room, "ARRIVING_S", 0)
+
+    async def do(app, pilot):
+        app.setup.watch.rig("pump")
+        await until(pilot, lambda: "2/2" in screen(app))
         assert app.page.name == "rig"
 
     on_screen(do, Fed().rig())
@@ -298,6 +315,10 @@ class Recorded:
         inside = (x >= begin) & (x < end)
         return envelope(x[inside], np.full(inside.sum(), 42.0), begin, end, columns)
 
+    def statistics(self, channel, signal, begin, end, stop):
+        count = len(range(max(begin, NOW - 3600 * SECOND), min(end, NOW), SECOND))
+        return (Statistics(41.0, 42.0, 43.0, count) if count else NOTHING), min(end, NOW)
+
     def states(self, *args):
         return []
 
@@ -321,13 +342,34 @@ def test_what_left_memory_is_looked_up_in_the_recording():
     assert {(channel, signal) for channel, signal, *_ in archive.asked} == {("rig", "wave"), ("rig", "ramp")}
 
 
-def test_the_extremes_of_what_left_memory_are_told_and_no_mean_is_made_up():
+def test_the_figures_of_what_left_memory_are_told_too():
     async def do(app, pilot):
         await until(pilot, lambda: app.backscroll.covers("rig"))
         await pilot.press("home")
-        await until(pilot, lambda: re.search(r"wave .* V +42 +- +42", screen(app)))
+        await until(pilot, lambda: re.search(r"wave .* V +41 +42 +43", screen(app)))
+        await pilot.press("end", *["minus"] * 3)  # five minutes, of which one is in memory
+        await until(pilot, lambda: re.search(r"ramp .* bar +0.1 +33.42 +59.9", screen(app)))
+        assert "looking up" not in screen(app)
 
     on_screen(do, Fed().rig(), size=(160, 40), archive=Recorded())
+
+
+def test_of_several_recordings_each_channel_is_looked_up_in_its_own_under_its_name_there():
+    async def do(app, pilot):
+        for _ in range(3):
+            await pilot.press("home")
+            await until(
+                pilot, lambda: np.nanmax(np.append(pictures(app)[0].traces[0].envelope.high, 0)) == 42
+            )
+            await pilot.press("end", "n")
+            await drawn(pilot)
+
+    old, new, other = Recorded(), Recorded(), Recorded()
+    fed = Fed().rig("rig", source="old/", channel="rig")
+    fed.rig("rig (new/)", source="new/", channel="rig").rig("pump", source="pump", channel="pump")
+    on_screen(do, fed, archive=other, archives={"old/": old, "new/": new})
+    for archive, name in ((old, "rig"), (new, "rig"), (other, "pump")):
+        assert {channel for channel, *_ in archive.asked} == {name}
 
 
 def test_an_archive_that_fails_is_told_and_the_picture_goes_on():

@@ -11,6 +11,8 @@ import pytest
 from by_hand import NOON, Bench, rig
 
 from speeddata.chart.envelope import envelope
+from speeddata.chart.readings import Statistics
+from speeddata.chart.sums import NOTHING
 from speeddata.interrupts import Stop
 from speeddata.recording import archive, blockindex
 from speeddata.recording.archive import Archive
@@ -127,6 +129,44 @@ def test_narrow_blocks_are_read_once_and_their_spikes_are_never_lost(recording, 
     assert sum(read) == first > 50
     held.envelope("rig", "volts", NOON, NOON + 2 * S, 10, Stop())
     assert sum(read) - first < 6  # a short range needs few blocks
+
+
+def figures(name, begin, end):
+    """What NumPy says of the finite samples."""
+    values = np.array([row(n)[name] for n in range(1000) if begin <= n < end], np.float64)
+    values = values[np.isfinite(values)]
+    return values.min(), pytest.approx(values.mean(), rel=1e-12), values.max(), len(values)
+
+
+@pytest.mark.parametrize("name", ["volts", "amps"])
+def test_figures_are_of_every_sample_in_the_range_and_whole_blocks_are_read_once(
+    recording, monkeypatch, name
+):
+    held, read = Archive(recording), []
+    blocks = archive.FileTable.blocks
+
+    def counted(self, first, last, stop):
+        read.append(last - first)
+        return blocks(self, first, last, stop)
+
+    monkeypatch.setattr(archive.FileTable, "blocks", counted)
+    for begin, end in [(0, 1000), (13, 987), (395, 405), (500, 501), (-100, 250)]:
+        found, behind = held.statistics("rig", name, NOON + begin * S, NOON + end * S, Stop())
+        assert (found.minimum, found.mean, found.maximum, found.count) == figures(name, begin, end)
+        assert behind == min(NOON + end * S, NOON + 999 * S + 1)
+        assert sum(read) < 10 or (begin, end) == (0, 1000)
+        read.clear()
+    found, behind = held.statistics("rig", name, NOON + 990 * S, NOON + 2000 * S, Stop())
+    assert (found.count, behind) == (figures(name, 990, 1000)[3], NOON + 999 * S + 1)
+    assert held.statistics("rig", "mode", NOON, NOON + S, Stop())[0].count == 0
+    assert held.statistics("engine", name, NOON, NOON + S, Stop()) == (NOTHING, NOON)
+
+
+def test_what_a_picture_has_read_need_not_be_read_again_for_figures(recording, monkeypatch):
+    held = Archive(recording)
+    held.envelope("rig", "volts", NOON, NOON + 1000 * S, 10, Stop())
+    monkeypatch.setattr(archive.FileTable, "blocks", None)
+    assert held.statistics("rig", "volts", NOON, NOON + 1000 * S, Stop())[0].count == 1000
 
 
 def test_a_gap_in_the_recording_is_a_gap_in_the_picture(tmp_path):
@@ -273,6 +313,8 @@ def test_times_in_seconds_numbers_and_places_without_one(tmp_path):
     assert held.covers("m") == (0.0, 1.75)
     assert held.envelope("m", "v", 0.0, 2.0, 4, Stop()).high.tolist() == [1, 3, 5, 7]
     assert held.sample("m", 0.9).x == 1.0
+    assert held.statistics("m", "v", 0.25, 1.0, Stop()) == (Statistics(1, 2, 3, 3), 1.0)
+    assert held.statistics("s", "v", S // 4, 9 * S, Stop())[0] == Statistics(1, 4, 7, 7)
 
 
 def test_one_file_is_a_recording_too_and_a_unit_may_be_given(tmp_path):

@@ -21,9 +21,14 @@ def made(fed, *signals):
 def test_news_goes_into_the_history_of_its_channel():
     fed = Fed().rig("rig").rig("pump", seconds=1)
     channels = taken(fed, made(fed))
-    assert [(channel.name, channel.history.count) for channel in channels] == [("rig", 600), ("pump", 10)]
+    assert [(channel.name, channel.history.count) for channel in channels] == [("pump", 10), ("rig", 600)]
     assert channels.known["rig"] == {"wave": "number", "ramp": "number", "word": "state"}
     assert not channels.take()
+
+
+def test_channels_that_were_named_stay_in_that_order():
+    fed = Fed().rig("rig", source="rig").rig("pump", source="pump")
+    assert list(taken(fed, made(fed)).by_name) == ["rig", "pump"]
 
 
 def test_signals_are_picked_by_name_or_by_channel_and_name():

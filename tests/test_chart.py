@@ -387,6 +387,12 @@ def test_states_alone_need_no_value_axis():
     assert style_at(strips[1], 79) == style_at(strips[1], 8) == style_at(strips[2], 8)
 
 
+def test_states_in_three_lines_have_their_times():
+    runs = [StateRun(0, 143, "on")]
+    strips, _ = showing(picture(states=[StateTrace("pump", 0, runs, "on", columns=144)]), (80, 3))
+    assert ":" in texts(strips)[2]
+
+
 def test_the_cursor_stands_at_its_time_and_tells_it():
     def pointed(chart):
         return picture(

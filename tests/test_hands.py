@@ -9,6 +9,7 @@ from datetime import timedelta, timezone
 import numpy as np
 import pytest
 from on_screen import NOW, RIG, SECOND, Fed, drawn, on_screen, pictures, schema_of, screen, until
+from textual import events
 
 from speeddata.avro.schema import parse
 from speeddata.chart.marks import Mark
@@ -121,6 +122,30 @@ def test_slash_finds_signals_by_some_letters_and_space_takes_one_off_the_page():
     assert "rig.ramp" not in text
     _, _, shown = pressed("slash", "w", "a", "v", "space", "escape")
     assert [trace.label for picture in shown for trace in picture.traces] == ["ramp"]
+
+
+def test_what_is_typed_at_once_behind_a_slash_is_looked_for():
+    async def do(app, pilot):
+        for key in "/qram":
+            app.post_message(events.Key("slash" if key == "/" else key, key))
+        await until(pilot, lambda: "find qram" in screen(app))
+        assert all(page.ranges == {} for page in app.pages)  # which a would have fixed
+
+    on_screen(do, Fed().rig())
+
+
+def test_keys_that_come_at_once_are_taken_in_their_order():
+    async def do(app, pilot):
+        await pilot.press("slash")
+        await until(pilot, lambda: app.screen is not app.screen_stack[0])
+        for key in ("down", "space", "down", "space", "up", "up", "space", "space"):
+            app.post_message(events.Key(key, " " if key == "space" else None))
+        await until(pilot, lambda: screen(app).count("○ off") == 2)
+        await pilot.press("escape")
+        await until(pilot, lambda: len(pictures(app)) == 1)
+        assert pictures(app)[0].traces[0].label == "wave"
+
+    on_screen(do, Fed().rig())
 
 
 def test_space_puts_a_signal_of_another_channel_on_the_page_and_enter_goes_there():
@@ -239,6 +264,28 @@ def test_m_marks_from_cursor_to_cursor_in_a_picture_that_is_held(tmp_path):
     assert mark.begin_ns < mark.end_ns < NOW
 
 
+def test_a_mark_that_was_left_open_is_seen_as_open_and_ended_by_the_key(tmp_path):
+    file = MarkFile(tmp_path / "marks.jsonl")
+    file.write(Mark("left", NOW - 20 * SECOND, None, ("rig",), NOW))
+    file.write(Mark("elsewhere", NOW - 10 * SECOND, None, ("pump",), NOW))
+
+    async def do(app, pilot):
+        await until(pilot, lambda: (NOW - 20 * SECOND, None, "left") in pictures(app)[0].marks)
+        await until(pilot, lambda: "◆ left 20 s" in screen(app))
+        file.write(Mark("theirs", NOW - 5 * SECOND, None, ("rig",), NOW))  # begun while we look
+        await pilot.press("M", *"old", "enter", "escape", "c", "home", "m")
+        await until(pilot, lambda: "pivot --mark" in screen(app))
+        assert "◆" not in screen(app).splitlines()[0]
+        await pilot.press("m")
+        await until(pilot, lambda: "◆ mark-1" in screen(app))
+
+    on_screen(do, Fed().rig(), marks=file)
+    marks = {mark.name: mark for mark in file.read()}
+    (ended,) = [mark for mark in marks.values() if mark.end_ns is not None]
+    assert ended.name == "left"
+    assert sorted(marks) == ["elsewhere", "left", "mark-1", "old"]
+
+
 def test_without_a_recording_there_is_nothing_to_mark():
     assert "--recording DIR" in pressed("m")[1]
     assert "--recording DIR" in pressed("M")[1]
@@ -288,6 +335,14 @@ def test_the_help_tells_every_key(key):
         assert f"{each.caption:<9} {each.help}"[:70] in text
     app, _, _ = pressed(key, "escape")
     assert len(app.screen_stack) <= 1
+
+
+@pytest.mark.parametrize("width", [20, 40])
+def test_the_help_is_told_in_as_many_lines_as_a_narrow_terminal_needs(width):
+    _, text, _ = pressed("question_mark", size=(width, 150))
+    inside = [line.strip("│ ") for line in text.splitlines() if line.startswith("│")]
+    assert KEYS[0].help in " ".join(inside)
+    assert "…" not in "".join(inside)
 
 
 @pytest.mark.parametrize("key", ["q", "ctrl+c", "ctrl+q"])

@@ -114,4 +114,4 @@ def test_a_block_that_is_no_datums_is_left_out_and_makes_a_shortfall(tmp_path):
     path.write_bytes(data.replace(b"a note", b"\xff note"))
     with sources.channel(str(path), Wanted(), Stop()) as channel:
         assert list(channel.told_apart()) == []
-    assert str(channel.shortfall()) == "rig: 1 datums are not what the schema says"
+    assert str(channel.shortfall()) == "rig: 1 datum is not what the schema says"

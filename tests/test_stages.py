@@ -65,6 +65,8 @@ def test_a_block_that_cannot_be_cut_into_its_datums_is_left_out_whole():
     torn = Batch(RIG, b"".join(whole)[:-1], 4)
     assert pieces(told_apart([batch(whole, known=False), torn, batch(whole)], tally)) == whole + whole
     assert tally.undecodable == 4
+    assert tally.shortfall == "4 datums are not what the schema says"
+    assert Tally(1).shortfall == "1 datum is not what the schema says"
 
 
 @pytest.mark.parametrize("first", [0, 2])

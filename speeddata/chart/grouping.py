@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from speeddata.chart.abscissas import Axis
 from speeddata.chart.envelope import ABOVE, BELOW, GAP, Abscissa, Entries, Envelope, condensed, nothing
+from speeddata.chart.sums import Sums
 
 OPEN = 16  # bit of `Entries.flags`, beside those of `envelope`: the last sample of it is not finite
 
@@ -24,6 +25,8 @@ class Summary:
         dtypes = (place, place, np.float64, np.float64, np.float64, np.float64, np.uint8)
         self._known = np.zeros(0, np.bool_)
         self._entries = Entries._make(np.zeros(0, dtype) for dtype in dtypes)
+        self._summed = np.zeros(0, np.bool_)
+        self._counts, self._means = np.zeros(0, np.uint32), np.zeros(0)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -31,14 +34,17 @@ class Summary:
     def fit(self, count: int) -> None:
         """There are *count* groups now."""
         if count < len(self._known):  # they were counted anew
-            self._known = self._known[:0]
+            self._known, self._summed = self._known[:0], self._summed[:0]
         more = count - len(self._known)
         if more or len(self._entries.low) != count:
-            self._known = np.append(self._known, np.zeros(more, np.bool_))
             kept = count - more
-            self._entries = Entries._make(
-                np.append(each[:kept], np.zeros(more, each.dtype)) for each in self._entries
-            )
+
+            def fitted(array: NDArray[Any]) -> NDArray[Any]:
+                return np.append(array[:kept], np.zeros(more, array.dtype))
+
+            self._known, self._summed = fitted(self._known), fitted(self._summed)
+            self._counts, self._means = fitted(self._counts), fitted(self._means)
+            self._entries = Entries._make(map(fitted, self._entries))
 
     def tell(self, numbers: NDArray[np.int64], entries: Entries, gap_over: Abscissa | None) -> None:
         """What the groups *numbers* tell, and what distance of their samples is a gap."""
@@ -49,17 +55,35 @@ class Summary:
         if gap_over is not None:
             self.gap_over = gap_over
 
+    def tell_sums(self, numbers: NDArray[np.int64], sums: Sums) -> None:
+        """What the samples of the groups *numbers* come to, in whatever order they are."""
+        self._summed[numbers] = True
+        self._counts[numbers], self._means[numbers] = sums.counts, sums.means
+        self._entries.low[numbers], self._entries.high[numbers] = sums.lows, sums.highs
+
     def runs(self, first: int, last: int, widest: float) -> Iterator[tuple[int, int, bool]]:
         """Runs of the groups *first* to *last* (exclusive): whether all of one are known and no wider."""
         widths = self._entries.end[first:last] - self._entries.begin[first:last]
-        told = self._known[first:last] & (widths <= widest)
-        cuts = [0, *(np.flatnonzero(told[1:] != told[:-1]) + 1).tolist(), last - first]
-        for start, stop in itertools.pairwise(cuts):
-            yield first + start, first + stop, bool(told[start])
+        return _runs(first, self._known[first:last] & (widths <= widest))
+
+    def runs_summed(self, first: int, chosen: NDArray[np.bool_]) -> Iterator[tuple[int, int, bool]]:
+        """Runs of as many groups from *first* on: whether the sums of all of one are known, and *chosen*."""
+        return _runs(first, self._summed[first : first + len(chosen)] & chosen)
 
     def entries(self, first: int, last: int) -> Entries:
         """The groups *first* to *last* (exclusive), all known."""
         return Entries._make(each[first:last] for each in self._entries)
+
+    def sums(self, first: int, last: int) -> Sums:
+        """The same of what their samples come to."""
+        here = slice(first, last)
+        return Sums(self._counts[here], self._means[here], self._entries.low[here], self._entries.high[here])
+
+
+def _runs(first: int, told: NDArray[np.bool_]) -> Iterator[tuple[int, int, bool]]:
+    cuts = [0, *(np.flatnonzero(told[1:] != told[:-1]) + 1).tolist(), len(told)]
+    for start, stop in itertools.pairwise(cuts):
+        yield first + start, first + stop, bool(told[start])
 
 
 def grouped(entries: Entries, heads: NDArray[np.int64]) -> Entries:

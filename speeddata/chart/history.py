@@ -85,6 +85,16 @@ class History:
         return self._pyramid.first
 
     @property
+    def known_from(self) -> Abscissa | None:
+        """The place from which on no sample has left memory, if one ever did; None: there is none."""
+        return self._pyramid.known_from()
+
+    @property
+    def sharp_from(self) -> Abscissa | None:
+        """The same for single samples: of what lies before there are buckets at most."""
+        return self._pyramid.known_from(singly=True)
+
+    @property
     def last(self) -> Abscissa | None:
         """The newest abscissa; None before there is one."""
         return self._pyramid.last
@@ -248,7 +258,7 @@ class History:
         """
         row = self._rows[name]
         parts = self._pyramid.cover(self._place(begin), self._place(end), pyramid.TOP)
-        return Statistics(*self._pyramid.figures(parts, row))
+        return self._pyramid.figures(parts, row)
 
     def latest(self, name: str) -> object | None:
         """The value of the newest sample; None where it is null, or there is none yet.

@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from speeddata.chart import sums
 from speeddata.chart.envelope import ABOVE, BELOW, GAP, HOLE, Abscissa, Entries, samples
+from speeddata.chart.readings import Statistics
+from speeddata.chart.sums import Sums
 from speeddata.chart.tail import SLACK, Arrays, Tail
 
 FACTOR = 16  # children in a bucket
@@ -151,31 +154,33 @@ class Pyramid:
             else Entries(*(np.concatenate(each) for each in zip(*found, strict=True)))
         )
 
-    def figures(self, parts: list[Part], row: int) -> tuple[float, float, float, int]:
+    def figures(self, parts: list[Part], row: int) -> Statistics:
         """Least, mean and greatest of the finite samples of signal *row*, and how many they are."""
-        lows, highs, means, counts = [], [], [], []
+        found = []
         for part in parts:
             here = self.levels[part.level].rows(part.first, part.end)
             if part.level == 0:
-                values = here["values"][row]
-                values = values[np.isfinite(values)]
-                lows.append(values)
-                highs.append(values)
-                means.append(values)
-                counts.append(np.ones(len(values)))
+                found.append(sums.of_samples(here["values"][row]))
             else:
-                there = here["count"][row] > 0
-                lows.append(here["low"][row][there])
-                highs.append(here["high"][row][there])
-                means.append(here["mean"][row][there])
-                counts.append(here["count"][row][there])
-        count = np.concatenate(counts) if counts else np.empty(0)
-        total = int(count.sum())
-        if not total:
-            return np.nan, np.nan, np.nan, 0
-        mean = float((np.concatenate(means) * (count / total)).sum())
-        low, high = float(np.concatenate(lows).min()), float(np.concatenate(highs).max())
-        return low, min(max(mean, low), high), high, total
+                found.append(Sums(*(here[name][row] for name in ("count", "mean", "low", "high"))))
+        return sums.told_of(found)
+
+    def known_from(self, *, singly: bool = False) -> Abscissa | None:
+        """The first place from which on every sample is here; there may be none.
+
+        Of samples at the very oldest place others may have gone. *singly*: as samples, not in buckets.
+        """
+        oldest = [level.base * FACTOR**number for number, level in self._filled()]
+        if not oldest:
+            return None
+        sharpest = 0 if singly else oldest.index(min(oldest))  # the finest that goes back all the way
+        for level in reversed(self.levels[: sharpest + 1]):
+            begins, ends = (level["x"],) * 2 if level is self.levels[0] else (level["begin"], level["end"])
+            for rows in (_TOGETHER, len(level)):  # nearly always among the first
+                apart = begins[1:rows] > ends[: rows - 1][: len(begins) - 1]
+                if apart.any():
+                    return _item(begins[1 + int(apart.argmax())])
+        return None
 
     def _number(self, x: Abscissa, *, inside: bool = False) -> int:
         """Number of the first sample not before *x*, or *inside* of the first of the bucket that x is in."""

@@ -15,6 +15,7 @@ import click
 from speeddata import options
 from speeddata.errors import HostError, PartlyDone
 from speeddata.output import STDOUT
+from speeddata.table import many
 
 if TYPE_CHECKING:
     from speeddata.avro.schema import Schema
@@ -68,7 +69,8 @@ def command(duration_ns: int | None, output: str | None, rate: float, no_tui: bo
         made = _set(Path(directory), schema, begun_ns, outcome.relayed) if output and schema else None
     _summary(outcome, demonstration, output, made)
     if outcome.relayed.recorded != outcome.sent:
-        raise PartlyDone(f"{outcome.sent - outcome.relayed.recorded} datums were not recorded", where="demo")
+        missing = many(outcome.sent - outcome.relayed.recorded, "datum")
+        raise PartlyDone(f"not recorded: {missing}", where="demo")
 
 
 def _picture(demonstration: Demonstration, directory: Path, stop: Stop) -> None:

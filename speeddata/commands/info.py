@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from speeddata import options
+from speeddata import options, table
 from speeddata.errors import DataError, UsageError
 from speeddata.names import printable
 
@@ -149,4 +149,4 @@ def _repaired(path: str | None) -> Iterator[Keep | None]:
 
     with Repair(Path(path)) as repair:
         yield repair.keep
-    log.info(f"{repair.datums:,} datums written to {path}")
+    log.info(f"{table.many(repair.datums, 'datum')} written to {path}")

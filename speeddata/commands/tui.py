@@ -28,7 +28,7 @@ _SERVED_AT = "127.0.0.1:8000"
 @click.option(
     "--recording",
     metavar="DIR",
-    help="Where marks are kept and old data is looked up.  [default: the SOURCE that is one, else data]",
+    help="Where marks are kept and older data is looked up.  [default: the SOURCE that is one, else data]",
 )
 @click.option(
     "--window", "window_ns", type=options.DURATION, default="30s", help="How much time is seen at first."
@@ -54,22 +54,28 @@ def command(
     utc: bool,
     serve: str | None,
 ) -> None:
-    """Draw live channels, or a recording, as a stripchart in the terminal. Press ? for the keys.
+    """Draw live channels, or a recording, as a stripchart in the terminal. ? tells the keys, q leaves.
 
     Without a SOURCE it shows every channel that is announced. A SOURCE is a channel by name; an ADDR:PORT
     where datums arrive; a file or directory, told by a / in it or by .avro at its end; or - for a container
     on standard input.
 
+    What is older than memory reaches is looked up in the recording: scroll back with the left arrow. The key
+    m begins and ends a mark in the recording's marks.jsonl, which `speeddata pivot DIR --mark NAME` cuts. Of
+    several recordings each has its own channels, and the first one the marks.
+
     Pages of charts, their ranges and colours stand in speeddata.toml as [[tui.page]]; S saves the one that is
     seen.
 
-    Where a relay thins a channel by minmax, its thinned group is taken: that hides no spike.
+    Where a relay decimates a channel by minmax, its decimated group is taken without being asked for: that
+    hides no spike.
 
     \b
     Examples:
         speeddata tui
         speeddata tui rig pump -S 'temp*'
         speeddata tui data/rig/
+        speeddata tui data/ --follow --window 10m
         ssh rig speeddata tap rig | speeddata tui -
         speeddata tui rig --serve
     """
@@ -102,7 +108,8 @@ def command(
         from speeddata.stripchart.opening import Opened, run
 
         settings = options.current_settings().path
-        recorded = Path(recording or next(filter(sources.is_file, names), "data"))
+        recordings = [name for name in names if sources.is_file(name)]
+        recorded = Path(recording or (recordings or ["data"])[0])
         run(
             watched,
             stop,
@@ -115,6 +122,7 @@ def command(
                 window_ns=window_ns,
                 utc=utc,
                 time_unit=time_unit,
+                archives=() if recording else recordings,
             ),
         )
 

@@ -24,8 +24,9 @@ from speeddata.chart.abscissas import axis_of, counted, placed
 from speeddata.chart.envelope import Entries, Envelope, edges, samples
 from speeddata.chart.gaps import INTERVALS, gap_over
 from speeddata.chart.grouping import Summary, by_column, grouped, pictured
-from speeddata.chart.readings import Sample, StateRun
+from speeddata.chart.readings import Sample, StateRun, Statistics
 from speeddata.chart.statelog import StateLog
+from speeddata.chart.sums import Sums, of_groups, told_of
 from speeddata.errors import DataError, HostError
 from speeddata.interrupts import Stop
 from speeddata.recording.blocktable import BlockTable, ChangedError, FileTable
@@ -36,7 +37,7 @@ _LOOK_AGAIN_S = 1.0  # for new files, and whether they have grown
 _PIECE_BYTES = 4 << 20  # decoded together
 _PARTS = 8  # of a column: a block no wider than one of them is drawn whole
 _ANSWERS = 64
-_SUMMED = 1 << 20  # blocks of which is kept what they tell of a signal: 50 MB
+_SUMMED = 1 << 20  # blocks of which is kept what they tell of a signal: 65 MB
 _CHANGES = 1 << 16  # of a state, in one picture
 
 X = int | float
@@ -96,6 +97,21 @@ class Archive:
         """
         look_up = partial(self._envelope, signal=signal, begin=begin, end=end, columns=columns, stop=stop)
         found: Envelope = self._answer(("envelope", channel, signal, begin, end, columns), stop, look_up)
+        return found
+
+    def statistics(self, channel: str, signal: str, begin: X, end: X, stop: Stop) -> tuple[Statistics, X]:
+        """Figures of the finite samples of a signal in [begin, end), of every one and exactly.
+
+        Args: see `envelope`.
+
+        Returns:
+            The figures, and where what they tell ends: *end*, or less where the recording does not reach it.
+
+        Raises:
+            HostError, DataError: see `channels`.
+        """
+        look_up = partial(self._statistics, signal=signal, begin=begin, end=end, stop=stop)
+        found: tuple[Statistics, X] = self._answer(("statistics", channel, signal, begin, end), stop, look_up)
         return found
 
     def states(self, channel: str, signal: str, begin: X, end: X, columns: int, stop: Stop) -> list[StateRun]:
@@ -190,15 +206,16 @@ class Archive:
                     parts.append(summary.entries(run_first, run_last))
                     continue
                 for numbers, x, values in _numbers(file, run_first, run_last, signal, stop):
+                    heads = _summed(summary, numbers, values)
                     single = samples(x, values, np.zeros(len(x), np.bool_))
-                    if numbers is None:
+                    blocks: Entries | None = None
+                    if (x[1:] < x[:-1]).any():
                         order = np.argsort(x, kind="stable")
                         single = Entries._make(each[order] for each in single)
-                    else:
-                        heads = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1]))
+                    elif numbers is not None:
                         blocks = grouped(single, heads)
                         summary.tell(numbers[heads], blocks, gap_over(np.diff(x[-INTERVALS:])))
-                    if numbers is not None and (blocks.end - blocks.begin <= narrow).all():
+                    if blocks is not None and (blocks.end - blocks.begin <= narrow).all():
                         parts.append(blocks)
                     else:
                         bounds = edges(x.dtype, begin, end, columns)
@@ -206,6 +223,24 @@ class Archive:
             if summary.gap_over is not None:
                 gaps.append(summary.gap_over)
         return pictured(parts, begin, end, columns, max(gaps, default=None))
+
+    def _statistics(
+        self, table: BlockTable, *, signal: str, begin: X, end: X, stop: Stop
+    ) -> tuple[Statistics, X]:
+        parts: list[Sums] = []
+        for file, first, _, whole in table.within(begin, end):
+            summary = self._summary(file, signal)
+            for run_first, run_last, told in summary.runs_summed(first, whole):
+                if told:
+                    parts.append(summary.sums(run_first, run_last))
+                    continue
+                for numbers, x, values in _numbers(file, run_first, run_last, signal, stop):
+                    _summed(summary, numbers, values)
+                    inside = values[(x >= begin) & (x < end)]
+                    parts.append(of_groups(inside, np.arange(min(1, len(inside)))))
+        span = table.span()
+        behind = begin if span is None else min(end, max(begin, _behind(span[1])))
+        return told_of(parts), behind
 
     def _states(
         self, table: BlockTable, *, signal: str, begin: X, end: X, columns: int, stop: Stop
@@ -230,9 +265,8 @@ class Archive:
         return [] if states is None or newest is None else states.runs(begin, end, columns, newest)
 
     def _sample(self, table: BlockTable, *, x: X) -> Sample | None:
-        behind = x + 1 if isinstance(x, int) else math.nextafter(x, math.inf)
         nearest: tuple[X, X, Batch, int] | None = None  # how far, where, and which datum
-        for file, first, last in table.near(x, behind):
+        for file, first, last in table.near(x, _behind(x)):
             for block in file.blocks(first, last, Stop()):
                 try:
                     name = file.schema.abscissa.name
@@ -265,7 +299,7 @@ def _numbers(
     """Samples of a signal of numbers, some blocks at a time.
 
     Yields:
-        In which block each is, or None where they are not in order; their places; values, NaN for null.
+        In which block each is, or None where that is not known; their places; values, NaN for null.
         All of shape (n,), n > 0.
     """
     for numbers, x, there, found in _placed(file, first, last, signal, stop):
@@ -278,7 +312,18 @@ def _numbers(
         if not there.all():
             numbers, x, values = None if numbers is None else numbers[there], x[there], values[there]
         if len(x):
-            yield None if (x[1:] < x[:-1]).any() else numbers, x, values
+            yield numbers, x, values
+
+
+def _summed(
+    summary: Summary, numbers: NDArray[np.int64] | None, values: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Tell *summary* what the samples of each block come to; returns where the blocks begin."""
+    if numbers is None:
+        return np.zeros(1, np.int64)
+    heads = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1]))
+    summary.tell_sums(numbers[heads], of_groups(values, heads))
+    return heads
 
 
 def _placed(
@@ -312,6 +357,11 @@ def _gathered(file: FileTable, first: int, last: int, stop: Stop) -> Iterator[tu
             numbers, batches, held = [], [], 0
     if batches:
         yield numbers, batches
+
+
+def _behind(x: X) -> X:
+    """The first place behind *x*."""
+    return x + 1 if isinstance(x, int) else math.nextafter(x, math.inf)
 
 
 def _or_none(column: Column) -> NDArray[Any]:

@@ -208,23 +208,38 @@ class BlockTable:
         Yields:
             File, number of the first block and of the one behind the last; in recording order.
         """
-        numbers, places = self._places()
-        if not len(numbers):
-            return
-        least, greatest = places
+        _, (least, greatest) = self._places()
         chosen = (greatest >= begin) & (least < end)
         for side, beside in ((greatest < begin, greatest), (least >= end, -least)):
             if side.any():
                 rows = np.flatnonzero(side)
                 chosen[rows[np.argmax(beside[rows])]] = True
-        rows = np.flatnonzero(chosen)
+        for file, first, last, _ in self._runs(np.flatnonzero(chosen)):
+            yield file, first, last
+
+    def within(self, begin: X, end: X) -> Iterator[tuple[FileTable, int, int, NDArray[np.bool_]]]:
+        """Runs of blocks that may hold samples of [begin, end), and no others.
+
+        Yields:
+            As `near`, and of which blocks every sample lies in there.
+        """
+        _, (least, greatest) = self._places()
+        whole = (least >= begin) & (greatest < end)
+        for file, first, last, rows in self._runs(np.flatnonzero((greatest >= begin) & (least < end))):
+            yield file, first, last, whole[rows]
+
+    def _runs(self, rows: NDArray[np.int64]) -> Iterator[tuple[FileTable, int, int, NDArray[np.int64]]]:
+        """The blocks in *rows* of `_places` as runs of neighbours: file, first, last; and their rows."""
+        if not len(rows):
+            return
+        numbers, _ = self._places()
         breaks = (rows[1:] != rows[:-1] + 1) | (numbers[rows[1:]] != numbers[rows[:-1]])
-        starts = np.flatnonzero(np.append(True, breaks)) if len(rows) else rows
+        starts = np.flatnonzero(np.append(True, breaks))
         ends = np.append(starts[1:], len(rows)) - 1
         base = np.searchsorted(numbers, np.arange(len(self.files))).tolist()
         for start, last in zip(rows[starts].tolist(), rows[ends].tolist(), strict=True):
             file = int(numbers[start])
-            yield self.files[file], start - base[file], last - base[file] + 1
+            yield self.files[file], start - base[file], last - base[file] + 1, np.arange(start, last + 1)
 
     def _places(self) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """Which file each block is of, and its least and greatest place: shapes (blocks,), (2, blocks)."""

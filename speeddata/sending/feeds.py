@@ -116,7 +116,7 @@ def _bounded(stream: ContainerStream, where: str) -> Iterator[Batch]:
     if stream.damaged_bytes:
         shortfalls.append(f"{stream.damaged_bytes} damaged bytes skipped")
     if tally.undecodable:
-        shortfalls.append(f"{tally.undecodable} datums are not what the schema says")
+        shortfalls.append(tally.shortfall)
     if shortfalls:
         raise PartlyDone(", ".join(shortfalls), where=where)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
@@ -35,6 +33,7 @@ _LEAST_LINES = 5  # of a chart; where they do not fit, the page scrolls
 _TIMES_FROM = 9  # lines from which on a chart tells its own times
 _WIDE, _MEDIUM = 136, 100  # cells from which on there is room for numbers beside the picture
 _NUMBERS_S = 0.25  # between two looks at the numbers: faster than that nobody reads
+ARRIVING_S = 2.0  # until all channels that are there have been found
 _RECORDING_S = 5.0  # between two looks at what the recording has by now
 _NOTHING = """\
 No channel is announced yet.
@@ -60,6 +59,7 @@ class Stripchart(Hands):
         self._plain = [Plain()] if setup.charset == "ascii" else []
         self._drawn: dict[str, Any] = {}  # by what was seen last: see `_changed`
         self._known_version = -1
+        self._begun = time.monotonic()
         self._numbers_at = self._recording_at = 0.0
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -134,13 +134,15 @@ class Stripchart(Hands):
 
     def _keep_page(self) -> None:
         """There is a page for each channel; the one that was seen stays in sight."""
-        seen = self.page.name if self.page else None
+        arriving = time.monotonic() < self._begun + ARRIVING_S and not self.has_chosen
+        before = self.page.name if self.page else None
+        seen = None if arriving else before
         first = not self.pages
         self.pages = pages(self.layout_pages, self.watched.by_name, self.pages)
         for page in self.pages:
             page.unit_of = self._unit
         self.page_number = next((n for n, page in enumerate(self.pages) if page.name == seen), 0)
-        if first and self.pages:
+        if self.page and (first or (arriving and self.page.name != before)):
             self.go_to(self.page_number)
 
     # charts
@@ -216,6 +218,7 @@ class Stripchart(Hands):
 
     def _draw_charts(self, plans: Sequence[ChartPlan], *, fresh: bool, touched: bool) -> bool:
         if self.only_numbers or self.page is None or not plans:
+            self.backscroll.begin("pictures")
             return False
         body = self.screen_stack[0].query_one(Charts)
         charts = [
@@ -231,6 +234,7 @@ class Stripchart(Hands):
         second = glance.now_ns // 10**9
         if not (self._changed("seen", (ranges, second, glance.marks, self.zone)) or fresh or touched):
             return False
+        self.backscroll.begin("pictures")
         for chart, plan in charts:
             view = self._view(plan)
             begin, end = ranges[id(view)]
@@ -255,18 +259,14 @@ class Stripchart(Hands):
             return ()
         seen = set(self.channels_seen())
         marks: list[Mark] = [m for m in self.marking.marks if not m.channels or seen & set(m.channels)]
-        ours = self.marking.open
-        return tuple(
-            # one that somebody else never ended is a moment
-            (mark.begin_ns, mark.end_ns if mark.end_ns or mark == ours else mark.begin_ns + 1, mark.name)
-            for mark in marks
-        )
+        return tuple((mark.begin_ns, mark.end_ns, mark.name) for mark in marks)
 
     # numbers
 
     def _draw_numbers(self) -> None:
         numbers = self.screen_stack[0].query_one(Numbers)
         if not numbers.display:
+            self.backscroll.begin("numbers")
             return
         known = self.watched.known
         if self.only_numbers:
@@ -282,6 +282,7 @@ class Stripchart(Hands):
                 if k == "text"
             ]
             refs = [*shown, *texts]
+        self.backscroll.begin("numbers")
         numbers.show(refs)
 
     def _figures(self, ref: Ref) -> Figures | None:
@@ -292,11 +293,8 @@ class Stripchart(Hands):
         statistics = None
         if self.watched.known[ref.channel].get(ref.signal) == "number":
             view = self.looking.view(ref.channel)
-            dots = self.columns()
-            begin, end = view.range(*self.looking.extent([ref.channel]), dots)
-            statistics = self._drawing.statistics(ref, history, begin, end, dots)
-            if channel.state is not None and channel.state.thinning.method == "minmax":
-                statistics = replace(statistics, mean=math.nan)  # extremes have none
+            begin, end = view.range(*self.looking.extent([ref.channel]), self.columns())
+            statistics = self._drawing.statistics(channel, ref.signal, begin, end)
         latest = history.latest(ref.signal)
         return Figures(latest, unit_of(history, ref.signal), statistics, not is_awake(channel))
 
@@ -351,6 +349,7 @@ class Stripchart(Hands):
         if self.cursor_on and view.cursor is not None:
             at = exact_time(int(view.cursor), self.zone) if view.is_time else f"{view.cursor:.6g}"
             parts.append((f" │ {at} ", "bold $accent", 3))
-        if self.marking is not None and (mark := self.marking.open) is not None:
-            parts.append((f" ◆ {mark.name} {ago_text(newest - mark.begin_ns)} ", "bold $text-warning", 0))
+        if self.marking is not None and (mark := self.marking.open(self.channels_seen())) is not None:
+            since = f" {ago_text(newest - mark.begin_ns)}" if view.is_time else ""
+            parts.append((f" ◆ {mark.name}{since} ", "bold $text-warning", 0))
         return parts

@@ -6,11 +6,11 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from speeddata.chart.envelope import Envelope
 from speeddata.chart.pages import Ref
-from speeddata.chart.readings import Sample, StateRun
+from speeddata.chart.readings import Sample, StateRun, Statistics
 from speeddata.chart.shifting import runs_within, shifted
 from speeddata.errors import SpeedDataError
 from speeddata.interrupts import Stop
@@ -19,6 +19,7 @@ _KEPT = 512  # answers; those that were not asked for the longest are forgotten 
 _BESIDE = 0.5  # of a window on either side is looked up with it, for scrolling on
 
 X = int | float
+Purpose = Literal["extents", "pictures", "numbers"]
 
 log = logging.getLogger("speeddata")
 
@@ -30,6 +31,8 @@ class Archived(Protocol):
 
     def envelope(self, channel: str, signal: str, begin: X, end: X, columns: int, stop: Stop) -> Envelope: ...
 
+    def statistics(self, channel: str, signal: str, begin: X, end: X, stop: Stop) -> tuple[Statistics, X]: ...
+
     def states(
         self, channel: str, signal: str, begin: X, end: X, columns: int, stop: Stop
     ) -> list[StateRun]: ...
@@ -37,14 +40,33 @@ class Archived(Protocol):
     def sample(self, channel: str, x: X) -> Sample | None: ...
 
 
+Find = Callable[[str], tuple[Archived, str] | None]
+
+
+class Older(NamedTuple):
+    """Figures of a signal, from the recording.
+
+    Attributes:
+        begin, end: the range that was asked about.
+        behind: where what the recording has of it ends: *end*, or less.
+        statistics: of [begin, behind).
+    """
+
+    begin: X
+    end: X
+    behind: X
+    statistics: Statistics
+
+
 class _Wish(NamedTuple):
+    purpose: Purpose
     key: tuple[Any, ...]
     look_up: Callable[[Stop], Any]
     needs: tuple[X, X] = (0, 0)
     gives: tuple[X, X] = (0, 0)
 
     def is_met_by(self, other: _Wish) -> bool:
-        """Whether the answer to *other* will do."""
+        """Whether the answer to *other* will do, or is worth waiting for."""
         return self.key == other.key and other.gives[0] <= self.needs[0] <= self.needs[1] <= other.gives[1]
 
 
@@ -52,35 +74,51 @@ class Backscroll:
     """Answers at once with what is known, and remembers what is not for `ask`.
 
     Args:
-        archive: where it is looked up; None: nowhere.
-        told: called, from another thread, when there is an answer.
+        find: the recording in which a channel is looked up, and what it is called there; None: in none.
+        told: called, from another thread, when there is something to draw.
     """
 
-    def __init__(self, archive: Archived | None, told: Callable[[], object]) -> None:
-        self._archive, self._told = archive, told
+    def __init__(self, find: Find, told: Callable[[], object]) -> None:
+        self._find, self._told = find, told
         self._answers: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
-        self._wishes: list[_Wish] = []
+        self._wishes: dict[Purpose, dict[tuple[Any, ...], _Wish]] = {
+            "extents": {},
+            "pictures": {},
+            "numbers": {},
+        }
+        self._is_anew = False  # numbers are being made anew, and have wished nothing yet
         self._asked: list[_Wish] = []
         self._busy: _Wish | None = None
         self._stop = Stop()
         self._turn = threading.Condition()
         self._ended = False
         self._thread: threading.Thread | None = None
-        self.waiting = False  # for an answer to what was asked for last
+        self.waiting = False  # for an answer that pictures wait for
+
+    def begin(self, purpose: Purpose) -> None:
+        """What was wished for *purpose* is wished no longer: it is made anew.
+
+        Numbers are made a little later, a line at a time: what they wished stands until they wish something.
+        """
+        with self._turn:
+            if purpose == "numbers":
+                self._is_anew = True
+            else:
+                self._wishes[purpose] = {}
 
     def covers(self, channel: str) -> tuple[X, X] | None:
         """First and last of *channel* in the recording; None while not known, or not there."""
-        archive = self._archive
-        if archive is None:
-            return None
-        found: tuple[X, X] | None = self._known("covers", (channel,), lambda _: archive.covers(channel))
+        found: tuple[X, X] | None = self._known(
+            "extents", ("covers", channel), lambda archive, name: archive.covers(name)
+        )
         return found
 
     def envelope(self, ref: Ref, begin: X, end: X, columns: int) -> Envelope | None:
         """As `Archive.envelope`, of what is known so far."""
-        archive = self._archive
-        if archive is None or columns < 1:
+        where = self._find(ref.channel)
+        if where is None or columns < 1:
             return None
+        archive, channel = where
         dot = (end - begin) // columns if isinstance(begin, int) else (end - begin) / columns
         key = ("envelope", ref, dot)
         known: Envelope | None = self._answers.get(key)
@@ -90,18 +128,37 @@ class Backscroll:
             count = columns + 2 * beside
 
             def look_up(stop: Stop) -> Envelope:
-                return archive.envelope(ref.channel, ref.signal, far_begin, far_end, count, stop)
+                return archive.envelope(channel, ref.signal, far_begin, far_end, count, stop)
 
-            self._wishes.append(_Wish(key, look_up, (begin, end), (far_begin, far_end)))
+            self._wish(_Wish("pictures", key, look_up, (begin, end), (far_begin, far_end)))
         else:
             self._answers.move_to_end(key)
         return None if known is None else shifted(known, begin, end, columns)
 
+    def statistics(self, ref: Ref, begin: X, end: X) -> Older | None:
+        """As `Archive.statistics`; while that is looked up what was found for the range before, or None."""
+        where = self._find(ref.channel)
+        if where is None:
+            return None
+        archive, channel = where
+        key = ("statistics", ref)
+        known: Older | None = self._answers.get(key)
+        if known is None or (known.begin, known.behind) != (begin, end):
+
+            def look_up(stop: Stop) -> Older:
+                found, behind = archive.statistics(channel, ref.signal, begin, end, stop)
+                return Older(begin, end, behind, found)
+
+            # a window that goes on with the data has to wait for what is under way: else nothing ever is done
+            self._wish(_Wish("numbers", key, look_up, (begin, end), (begin, end)))
+        return known
+
     def states(self, ref: Ref, begin: X, end: X, columns: int) -> list[StateRun] | None:
         """As `Archive.states`; None while not known."""
-        archive = self._archive
-        if archive is None:
+        where = self._find(ref.channel)
+        if where is None:
             return None
+        archive, channel = where
         dot = (end - begin) // columns if isinstance(begin, int) else (end - begin) / columns
         key = ("states", ref, dot)
         known: tuple[X, X, list[StateRun]] | None = self._answers.get(key)
@@ -111,20 +168,19 @@ class Backscroll:
             count = columns + 2 * beside
 
             def look_up(stop: Stop) -> tuple[X, X, list[StateRun]]:
-                runs = archive.states(ref.channel, ref.signal, far_begin, far_end, count, stop)
+                runs = archive.states(channel, ref.signal, far_begin, far_end, count, stop)
                 return far_begin, far_end, runs
 
-            self._wishes.append(_Wish(key, look_up, (begin, end), (far_begin, far_end)))
+            self._wish(_Wish("pictures", key, look_up, (begin, end), (far_begin, far_end)))
         if known is None:
             return None
         return runs_within(known[2], round((begin - known[0]) / dot), columns)
 
     def sample(self, channel: str, x: X) -> Sample | None:
         """As `Archive.sample`; None while not known."""
-        archive = self._archive
-        if archive is None:
-            return None
-        found: Sample | None = self._known("sample", (channel, x), lambda _: archive.sample(channel, x))
+        found: Sample | None = self._known(
+            "pictures", ("sample", channel, x), lambda archive, name: archive.sample(name, x)
+        )
         return found
 
     def forget(self) -> None:
@@ -134,14 +190,13 @@ class Backscroll:
                 del self._answers[key]
 
     def ask(self) -> None:
-        """Have looked up what was wished since the last time, in place of what was asked for before."""
-        wishes, self._wishes = self._wishes, []
+        """Have looked up what is wished, in place of what was asked for before and is wished no longer."""
         with self._turn:
-            self.waiting = bool(wishes)
+            wishes = [wish for wished in self._wishes.values() for wish in wished.values()]
+            self.waiting = bool(self._wishes["pictures"])
             busy = self._busy
-            under_way = busy is not None and any(wish.is_met_by(busy) for wish in wishes)
-            self._asked = [wish for wish in wishes if not (under_way and busy and wish.is_met_by(busy))]
-            if busy is not None and not under_way:
+            self._asked = [wish for wish in wishes if busy is None or not wish.is_met_by(busy)]
+            if busy is not None and len(self._asked) == len(wishes):
                 self._stop.ask()
             if wishes and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="backscroll", daemon=True)
@@ -157,13 +212,23 @@ class Backscroll:
         if self._thread is not None:
             self._thread.join()
 
-    def _known(self, kind: str, key: tuple[Any, ...], look_up: Callable[[Stop], Any]) -> Any:
-        full = (kind, *key)
-        if full not in self._answers:
-            self._wishes.append(_Wish(full, look_up))
+    def _known(
+        self, purpose: Purpose, key: tuple[str, str, *tuple[X, ...]], look_up: Callable[[Archived, str], Any]
+    ) -> Any:
+        """What is known by *key*: its second part is the channel."""
+        if key not in self._answers:
+            where = self._find(key[1])
+            if where is not None:
+                self._wish(_Wish(purpose, key, lambda _: look_up(*where)))
             return None
-        self._answers.move_to_end(full)
-        return self._answers[full]
+        self._answers.move_to_end(key)
+        return self._answers[key]
+
+    def _wish(self, wish: _Wish) -> None:
+        with self._turn:
+            if self._is_anew and wish.purpose == "numbers":
+                self._wishes["numbers"], self._is_anew = {}, False
+            self._wishes[wish.purpose][wish.key] = wish
 
     def _run(self) -> None:
         while True:
@@ -183,7 +248,15 @@ class Backscroll:
                 answer = None
             if not stop.asked:
                 with self._turn:
-                    self._answers[wish.key] = answer
-                    while len(self._answers) > _KEPT:
-                        self._answers.popitem(last=False)
-                self._told()
+                    self._keep(wish, answer)
+                if wish.purpose != "numbers":  # those are looked at again before long
+                    self._told()
+
+    def _keep(self, answered: _Wish, answer: Any) -> None:
+        self._answers[answered.key] = answer
+        while len(self._answers) > _KEPT:
+            self._answers.popitem(last=False)
+        wished = self._wishes[answered.purpose]
+        if answered.key in wished and wished[answered.key].is_met_by(answered):
+            del wished[answered.key]
+        self.waiting = bool(self._wishes["pictures"])

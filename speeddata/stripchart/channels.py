@@ -51,7 +51,7 @@ class Channel:
 
 
 class Channels:
-    """All of them, by name, in the order they were met.
+    """All of them: as they were named or, where none was, in the order of their names.
 
     Args:
         watch: where news comes from.
@@ -75,6 +75,7 @@ class Channels:
 
     def take(self) -> bool:
         """Take what came meanwhile; return whether there was anything."""
+        version = self.version
         news = self._watch.take()
         now_ns = self._clock()
         for each in news:
@@ -88,6 +89,9 @@ class Channels:
                 del self.by_name[name]
                 self.known.pop(name, None)
                 self.version += 1
+        if self.version != version and not any(state.source for state in states):
+            self.by_name = dict(sorted(self.by_name.items()))
+            self.known = dict(sorted(self.known.items()))
         return bool(news)
 
     def _channel(self, name: str) -> Channel:

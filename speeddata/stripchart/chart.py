@@ -274,7 +274,7 @@ class Chart(Widget):
     def _places(self, legend: int, traces: int, states: int) -> _Places:
         """Share out the lines: the smaller the chart, the less there is beside the picture."""
         rest = self.size.height - legend
-        times = self._has_times and rest >= 3
+        times = self._has_times and rest >= (3 if traces else 2)
         rest -= times
         rule = times and rest >= 9
         rest -= rule

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
-
-import numpy as np
 
 from speeddata.chart.envelope import Envelope, merged
 from speeddata.chart.history import History
@@ -15,14 +13,19 @@ from speeddata.chart.layouts import COLOURS
 from speeddata.chart.pages import ChartPlan, Ref
 from speeddata.chart.readings import Sample, StateRun, Statistics
 from speeddata.chart.shifting import runs_joined
+from speeddata.chart.sums import NOTHING, joined
 from speeddata.chart.timescale import exact_time
 from speeddata.chart.view import X
 from speeddata.chart.wording import WORDS, ago_text, value_text
 from speeddata.stripchart.backscroll import Backscroll
 from speeddata.stripchart.channels import Channel, Channels
 from speeddata.stripchart.picture import Picture, StateTrace, Trace
+from speeddata.thinning import Thinning
+from speeddata.timerange import SECOND_NS
 
 _DIGITS = 5  # of the values in a legend
+_LATE = 1 / 50  # of a window that goes on with the data: so far behind it figures may be, or a second
+_FAIR = ("none", "pick", "mean")  # methods whose samples stand for those that were left out
 _STATE_COLOURS = 3  # strips begin with another colour than lines
 
 Marks = Sequence[tuple[X, X | None, str]]
@@ -101,19 +104,36 @@ class Drawing:
                 return merged(older, recent)
         return recent
 
-    def statistics(self, ref: Ref, history: History, begin: X, end: X, dots: int) -> Statistics:
-        """Of memory; where the window reaches back before it, the extremes of what is drawn, and no mean."""
-        recent = history.statistics(ref.signal, begin, end)
-        if not self._before_memory(ref.channel, history, begin):
-            return recent
-        drawn = self.envelope(ref, history, begin, end, dots)
-        low, high = drawn.low[np.isfinite(drawn.low)], drawn.high[np.isfinite(drawn.high)]
-        if not len(low):
-            return recent
-        return Statistics(float(low.min()), math.nan, float(high.max()), max(recent.count, len(low)))
+    def statistics(self, channel: Channel, signal: str, begin: X, end: X) -> Statistics:
+        """Of every sample in the window: of memory, and of the recording where memory does not reach back.
 
-    def _before_memory(self, channel: str, history: History, begin: X) -> bool:
-        if history.first is not None and begin >= history.first:
+        None while that is looked up. The mean is NaN where what is in memory cannot tell it.
+        """
+        history = channel.history
+        assert history is not None
+        thinning = channel.state.thinning if channel.state is not None else Thinning()
+        seam, sharp = history.known_from, history.sharp_from
+        if (seam is not None and begin >= seam) or not self._before_memory(channel.name, history):
+            found = history.statistics(signal, begin, end)
+            return replace(found, mean=math.nan) if thinning.method == "minmax" else found
+        is_sharp = seam is not None and sharp is not None and end > sharp
+        until = min(end, seam) if is_sharp and seam is not None else end
+        older = self._backscroll.statistics(Ref(channel.name, signal), begin, until)
+        late = max((end - begin) * _LATE, SECOND_NS if history.axis == "time" else 0)
+        if older is None or abs(older.begin - begin) > late:
+            return NOTHING
+        if older.end != until and older.behind >= min(older.end, until):  # there is more by now
+            return NOTHING
+        if older.behind >= end:
+            return older.statistics
+        newer = history.statistics(signal, older.behind, end)
+        together = joined(older.statistics, replace(newer, count=newer.count * max(thinning.factor, 1)))
+        is_known = not newer.count or (thinning.method in _FAIR and thinning.factor > 0)
+        return together if is_known else replace(together, mean=math.nan)
+
+    def _before_memory(self, channel: str, history: History, begin: X | None = None) -> bool:
+        """Whether the recording has what lies before all that is in memory; only asked where that is seen."""
+        if begin is not None and history.first is not None and begin >= history.first:
             return False
         covered = self._backscroll.covers(channel)
         return covered is not None and (history.first is None or covered[0] < history.first)

@@ -19,7 +19,7 @@ from speeddata.chart.view import View, X
 from speeddata.chart.wording import value_text
 from speeddata.errors import SpeedDataError
 from speeddata.stripchart import saving
-from speeddata.stripchart.backscroll import Backscroll
+from speeddata.stripchart.backscroll import Archived, Backscroll
 from speeddata.stripchart.channels import Channels
 from speeddata.stripchart.chart import Chart
 from speeddata.stripchart.keys import KEYS
@@ -40,8 +40,8 @@ class Hands(App[None]):
     """The state of a stripchart, and the actions of `keys.KEYS` on it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        # first come, first served: Textual has plans of its own for tab and ctrl+q
-        Binding(name, key.action, key.help, show=False, priority="tab" in name or "ctrl" in name)
+        # first come, first served: else keys that come at once, / and what is to be found, lose their order
+        Binding(name, key.action, key.help, show=False, priority=True)
         for key in KEYS
         for name in key.keys.split(",")
     ]
@@ -52,7 +52,7 @@ class Hands(App[None]):
         super().__init__()
         self.setup = setup
         self.watched = Channels(setup.watch, setup.signals, setup.clock)
-        self.backscroll = Backscroll(setup.archive, lambda: self.post_message(Fetched()))
+        self.backscroll = Backscroll(self._recorded, lambda: self.post_message(Fetched()))
         self.looking = Looking(self.watched, self.backscroll, setup.clock, setup.window_ns)
         self.marking = None if setup.marks is None else Marking(setup.marks, setup.clock)
         self.layout_pages = setup.layout
@@ -63,12 +63,22 @@ class Hands(App[None]):
         self.only_numbers = False
         self.cursor_on = False
         self.focus_key = ""  # of the chart that keys go to
+        self.has_chosen = False  # a page: else the first one is shown while channels are still being found
         self.touched = True  # something is to be drawn anew
         if self.pages:
             self.go_to(0)
         self._note, self._note_until = "", 0.0
 
     # what is there
+
+    def _recorded(self, name: str) -> tuple[Archived, str] | None:
+        """Where the channel *name* is recorded, and what it is called there."""
+        channel = self.watched.by_name.get(name)
+        state = channel.state if channel is not None else None
+        archive = (
+            self.setup.archive if state is None else self.setup.archives.get(state.source, self.setup.archive)
+        )
+        return None if archive is None else (archive, state.channel or name if state is not None else name)
 
     @property
     def page(self) -> Page | None:
@@ -120,7 +130,7 @@ class Hands(App[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While a list is open, keys are for it."""
         ours = any(key.action.partition("(")[0] == action for key in KEYS)
-        return action == "leave" or not ours or len(self.screen_stack) < 2
+        return not ours or len(self.screen_stack) < 2
 
     # what is told
 
@@ -194,6 +204,7 @@ class Hands(App[None]):
         self.touched = True
 
     def action_page(self, by: int) -> None:
+        self.has_chosen = True
         if self.pages:
             self.go_to((self.page_number + by) % len(self.pages))
 
@@ -207,6 +218,7 @@ class Hands(App[None]):
 
     def go_to_channel(self, name: str) -> None:
         """Show the page of the channel *name*."""
+        self.has_chosen = True
         for number, page in enumerate(self.pages):
             if page.name == name:
                 self.go_to(number)

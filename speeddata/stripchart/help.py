@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import BindingType
 from textual.content import Content
 
-from speeddata.stripchart.keys import KEYS
+from speeddata.stripchart.keys import KEYS, Key
 from speeddata.stripchart.listing import Panel
+
+_CAPTION = 12  # cells of what stands on a key
+_ROOMY = 36  # cells from which on what it does stands beside it
 
 
 class Help(Panel):
@@ -27,5 +31,14 @@ class Help(Panel):
                 rows += [Content("")] if group else []
                 rows.append(Content.styled(key.group, "bold $text-accent"))
                 group = key.group
-            rows.append(Content.assemble((f"  {key.caption:<9}", "bold"), f" {key.help}"))
+            rows += self._key(key)
         return rows
+
+    def _key(self, key: Key) -> list[Content]:
+        left = _CAPTION if self.room >= _ROOMY else 3
+        lines = textwrap.wrap(key.help, max(1, self.room - left))
+        caption = f"  {key.caption}"
+        if len(caption) >= left:
+            return [Content.styled(caption, "bold"), *(Content(" " * left + line) for line in lines)]
+        rows = [Content.assemble((caption.ljust(left), "bold"), lines[0])]
+        return rows + [Content(" " * left + line) for line in lines[1:]]

@@ -18,6 +18,8 @@ from textual.widgets import Static
 from speeddata.names import printable
 
 _MOST_TYPED = 64
+_WIDTH = 92  # of the box, its frame included: see the style
+_STEPS = {"up": -1, "down": 1, "pageup": -10, "pagedown": 10, "home": -100_000, "end": 100_000}
 
 
 class Rows(Widget):
@@ -63,14 +65,8 @@ class Panel(ModalScreen[None]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         ("escape", "shut", ""),
-        ("ctrl+c", "app.leave", ""),
-        ("ctrl+q", "app.leave", ""),
-        ("up", "step(-1)", ""),
-        ("down", "step(1)", ""),
-        ("pageup", "step(-10)", ""),
-        ("pagedown", "step(10)", ""),
-        ("home", "step(-100000)", ""),
-        ("end", "step(100000)", ""),
+        ("ctrl+c", "app.quit", ""),
+        ("ctrl+q", "app.quit", ""),
         ("enter", "choose", ""),
     ]
     heading = ""
@@ -92,6 +88,14 @@ class Panel(ModalScreen[None]):
     def on_mount(self) -> None:
         self.update()
 
+    def on_resize(self) -> None:
+        self.update()
+
+    @property
+    def room(self) -> int:
+        """Cells of a line in the box."""
+        return max(1, min(self.app.size.width, _WIDTH) - 4)
+
     def update(self) -> None:
         """Show what there is now."""
         rows = self.rows()
@@ -110,15 +114,14 @@ class Panel(ModalScreen[None]):
     def action_shut(self) -> None:
         self.dismiss()
 
-    def action_step(self, by: int) -> None:
-        self.chosen += by
-        self.update()
-
     def action_choose(self) -> None:
         self.dismiss()
 
     def on_key(self, event: events.Key) -> None:
-        if self.prompt and event.key == "backspace":
+        if event.key in _STEPS:  # not by a binding: of keys that come at once, those would come last
+            self.chosen += _STEPS[event.key]
+            self.update()
+        elif self.prompt and event.key == "backspace":
             self.retype(self.typed[:-1])
         elif self.prompt and event.character and event.is_printable:
             self.retype((self.typed + printable(event.character))[:_MOST_TYPED])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import tzinfo
 from typing import Protocol
 
@@ -30,6 +29,9 @@ class Kept(Protocol):
 class Marking:
     """The marks of a recording, those of others too.
 
+    A mark that was open before we came is ended by the key like one of our own: whoever began it may be gone.
+    One that somebody begins meanwhile is theirs to end.
+
     Args:
         file: where they are kept.
         clock: the time in nanoseconds since 1970.
@@ -38,7 +40,8 @@ class Marking:
     def __init__(self, file: Kept, clock: Callable[[], int]) -> None:
         self._file, self._clock = file, clock
         self.marks: list[Mark] = []
-        self.open: Mark | None = None  # the one that was begun here
+        self._ours = ""  # key of the one that was begun here, while it is open
+        self._found: set[str] | None = None  # keys of those that were open before
 
     def read(self) -> None:
         """Take in what is in the file.
@@ -47,24 +50,37 @@ class Marking:
             SpeedDataError: it cannot be read.
         """
         self.marks = self._file.read()
+        if self._found is None:
+            self._found = {mark.key for mark in self.marks if mark.end_ns is None}
+
+    def open(self, channels: Collection[str]) -> Mark | None:
+        """The mark that the key ends where *channels* are looked at: ours, else the one begun last."""
+        still = [mark for mark in self.marks if mark.end_ns is None]
+        ours = [mark for mark in still if mark.key == self._ours]
+        theirs = [
+            mark
+            for mark in still
+            if mark.key in (self._found or ()) and (not mark.channels or set(channels) & set(mark.channels))
+        ]
+        return max(ours or theirs, key=lambda mark: mark.begin_ns, default=None)
 
     def press(self, x_ns: int, channels: Sequence[str]) -> str:
-        """Begin a mark at *x_ns*, or end the one that was begun; what to tell of it.
+        """Begin a mark at *x_ns*, or end the one that is open; what to tell of it.
 
         Raises:
             SpeedDataError: it cannot be written.
         """
-        if self.open is None:
-            self.read()
+        self.read()
+        mark = self.open(channels)
+        if mark is None:
             begun = Mark(free_name(self.marks), x_ns, None, tuple(channels), self._clock())
             self._file.write(begun)
-            self.open = begun
+            self._ours = begun.key
             self.marks = [*self.marks, begun]
             return f"{begun.name} begins; m ends it"
-        ended = self.open.ended(x_ns)
+        ended = mark.ended(x_ns)
         self._file.write(ended)
-        self.marks = [ended if mark.name == ended.name else mark for mark in self.marks]
-        self.open = None
+        self.marks = [ended if each.key == ended.key else each for each in self.marks]
         assert ended.end_ns is not None
         return (
             f"{ended.name}: {span_text(ended.end_ns - ended.begin_ns)}; cut it with pivot --mark {ended.name}"
@@ -80,8 +96,10 @@ class Marking:
         if any(each.key == name.lower() != mark.key for each in self.marks):
             raise UsageError("the name is taken", where=name)
         self._file.rename(mark, name)
-        if self.open is not None and self.open.key == mark.key:
-            self.open = dataclasses.replace(self.open, name=name)
+        if self._ours == mark.key:
+            self._ours = name.lower()
+        if self._found and mark.key in self._found:
+            self._found.add(name.lower())
         self.read()
 
 

@@ -77,7 +77,7 @@ class Numbers(ScrollView):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
+        width = self._width
         number = y + self.scroll_offset.y - 1
         if number < 0:
             segments = self._heading()
@@ -89,9 +89,14 @@ class Numbers(ScrollView):
         return Strip(segments).adjust_cell_length(width, self._style("name"))
 
     @property
+    def _width(self) -> int:
+        """In cells, without the scrollbar."""
+        return self.scrollable_content_region.width
+
+    @property
     def _name_cells(self) -> int:
         longest = max((len(row.signal) for row in self._rows if isinstance(row, Ref)), default=_NAME)
-        return min(max(longest, _NAME), _MOST_NAME, max(4, self.size.width // 3)) + 1
+        return min(max(longest, _NAME), _MOST_NAME, max(4, self._width // 3)) + 1
 
     @property
     def _unit_cells(self) -> int:
@@ -99,7 +104,7 @@ class Numbers(ScrollView):
 
     @property
     def _has_statistics(self) -> bool:
-        return self.size.width >= self._name_cells + _FIGURE * 4 + self._unit_cells + 1
+        return self._width >= self._name_cells + _FIGURE * 4 + self._unit_cells + 1
 
     def _heading(self) -> list[Segment]:
         style = self._style("unit")
@@ -136,7 +141,7 @@ class Numbers(ScrollView):
                 ("rejected", state.rejected),
                 ("dropped", state.dropped),
             ):
-                if count or (word != "dropped" and self.size.width >= _ROOMY):
+                if count or (word != "dropped" and self._width >= _ROOMY):
                     style = self._style("bad" if count else "quiet")
                     segments.append(Segment(f"{word} {count:,}  ", style))
             if state.problem:
@@ -152,7 +157,7 @@ class Numbers(ScrollView):
         value = value_text(figures.latest, _DIGITS)
         style = self._style("quiet" if figures.dim else "value")
         if not isinstance(figures.latest, int | float) or isinstance(figures.latest, bool):
-            room = max(1, self.size.width - self._name_cells - 2)
+            room = max(1, self._width - self._name_cells - 2)
             return [*segments, Segment(" " + _fit(value, room).rjust(_FIGURE - 1), style)]
         segments.append(Segment(_figure(figures.latest, _DIGITS), style))
         unit = _fit(figures.unit, self._unit_cells - 1)

@@ -36,6 +36,7 @@ class Opened:
     Attributes:
         directory: of the recording, where its marks are.
         archive: where is looked up what left memory: that directory, or a file.
+        archives: SOURCEs that are recordings themselves, and have what left memory of their own channels.
         time_unit: of an abscissa that does not tell its own.
     """
 
@@ -47,6 +48,7 @@ class Opened:
     window_ns: int
     utc: bool = False
     time_unit: str | None = None
+    archives: Sequence[str] = ()
 
 
 def run(watched: Watched, stop: Stop, opened: Opened) -> None:
@@ -62,6 +64,9 @@ def run(watched: Watched, stop: Stop, opened: Opened) -> None:
                 watch=watched,
                 stop=stop,
                 archive=Archive(opened.archive, time_unit=opened.time_unit),
+                archives={
+                    source: Archive(Path(source), time_unit=opened.time_unit) for source in opened.archives
+                },
                 marks=MarkFile.of(opened.directory),
                 layout=opened.layout,
                 settings=opened.settings,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from pathlib import Path
@@ -27,6 +27,7 @@ class Setup:
         watch: where news comes from.
         stop: ends the stripchart when asked.
         archive: where is looked up what left memory; None: nowhere.
+        archives: the same for channels of a SOURCE that is a recording itself, by that SOURCE.
         marks: where marks are kept; None: nowhere.
         layout: pages that were written down.
         settings: the file that a page is saved in.
@@ -44,6 +45,7 @@ class Setup:
     watch: Watched
     stop: Stop = field(default_factory=Stop)
     archive: Archived | None = None
+    archives: Mapping[str, Archived] = field(default_factory=dict)
     marks: Kept | None = None
     layout: Layout = field(default_factory=Layout)
     settings: Path = Path("speeddata.toml")

@@ -21,6 +21,7 @@ COMMANDS = {
     "decimate": "Keep one window in N datums: the first, the extremes, the mean or the rms.",
     "pivot": "Cut, pick and thin channels into an HDF5 set: a column for each signal.",
     "tui": "Draw live channels, or a recording, as a stripchart in the terminal.",
+    "hxpush": "Stream history into SkySpark, Haxall and every Project Haystack server.",
     "info": "Tell what a channel is, its range, rate and gaps, and what is damaged.",
     "ls": "List the channels that are live, or those in a recording.",
     "demo": "Source, relay and summary in one command, on this machine only.",

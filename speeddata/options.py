@@ -328,26 +328,41 @@ def _configure(ctx: click.Context, _param: click.Parameter, given: str | None) -
     """Find speeddata.toml once the command is known, and let it set the defaults of the options."""
     if given:
         ctx.meta[_CONFIG] = given
-    if ctx.parent is None or ctx.resilient_parsing:
-        return  # the group only hands on what was given before the command's name
+    if ctx.parent is None or isinstance(ctx.command, click.Group) or ctx.resilient_parsing:
+        return  # a group only hands on what was given before the command's name
     found = settings.load(settings.find(ctx.meta.get(_CONFIG)))
     ctx.meta[_SETTINGS] = found
-    group = ctx.parent.command
-    accepted = {
-        long_name(option): option
-        for option in ctx.command.params
-        if isinstance(option, click.Option) and option.expose_value
-    }
+    accepted = _options_of(ctx.command)
+    outermost, group = ctx.find_root(), ctx.parent
     defaults = found.defaults(
-        ctx.info_name or "",
+        (ctx if group is outermost else group).info_name or "",
         {name: _kind(option) for name, option in accepted.items()},
         shared=[option.long_name for option in _shared],
-        commands=group.list_commands(ctx.parent) if isinstance(group, click.Group) else (),
+        commands=_commands_of(outermost),
+        # the other verbs have to be imported to be asked: only where settings are there
+        others=() if group is outermost or found.path is None else _options_of_verbs(group),
     )
     ctx.default_map = {
         str(accepted[name].name): _checked(ctx, accepted[name], value, found)
         for name, value in defaults.items()
     }
+
+
+def _options_of(command: click.Command | None) -> dict[str, click.Option]:
+    """The options that are set from outside, by their long names."""
+    params = command.params if command is not None else []
+    options = [option for option in params if isinstance(option, click.Option) and option.expose_value]
+    return {long_name(option): option for option in options}
+
+
+def _commands_of(ctx: click.Context) -> list[str]:
+    return ctx.command.list_commands(ctx) if isinstance(ctx.command, click.Group) else []
+
+
+def _options_of_verbs(ctx: click.Context) -> list[str]:
+    assert isinstance(ctx.command, click.Group)
+    verbs = [ctx.command.get_command(ctx, name) for name in _commands_of(ctx)]
+    return list(dict.fromkeys(name for verb in verbs for name in _options_of(verb)))
 
 
 def _checked(ctx: click.Context, option: click.Option, value: Any, found: settings.Settings) -> Any:

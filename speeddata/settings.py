@@ -63,7 +63,13 @@ class Settings:
     tables: Mapping[str, Any] = field(default_factory=dict)
 
     def defaults(
-        self, command: str, accepted: Mapping[str, str], *, shared: Collection[str], commands: Collection[str]
+        self,
+        command: str,
+        accepted: Mapping[str, str],
+        *,
+        shared: Collection[str],
+        commands: Collection[str],
+        others: Collection[str] = (),
     ) -> dict[str, Any]:
         """Values for the options of *command*: its own table before the keys at the top.
 
@@ -72,6 +78,7 @@ class Settings:
             accepted: for each option of the command, by its long name, what it takes: a key of `_WORDS`.
             shared: long names of options that several commands share: those may stand at the top.
             commands: the commands that there are: those may have tables.
+            others: long names of options that other verbs of the command have: passed over in its table.
 
         Returns:
             Values by long name: bool for flags, int or float for numbers, list of str, str for the rest.
@@ -88,10 +95,10 @@ class Settings:
             elif key in accepted:
                 values[key] = self._typed(key, value, accepted[key])
         for key, value in self._table(command).items():
-            if f"{command}.{key}" == _PAGES:
+            if f"{command}.{key}" == _PAGES or (key in others and key not in accepted):
                 continue
             if key not in accepted:
-                self._unknown(f"{command}.{key}", [f"{command}.{name}" for name in accepted])
+                self._unknown(f"{command}.{key}", [f"{command}.{name}" for name in (*accepted, *others)])
             values[key] = self._typed(f"{command}.{key}", value, accepted[key])
         return values
 

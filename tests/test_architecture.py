@@ -29,9 +29,14 @@ STAIRCASE = """
     stages cutting columnar rows text table steps findings telling samples
     sending.waveforms sending.pacing sending.stamping
     recording.gathering
-    chart.envelope chart.gaps chart.readings chart.shifting chart.abscissas chart.grouping chart.tail
-    chart.pyramid chart.statelog chart.history chart.timescale chart.scale chart.canvas
+    chart.envelope chart.gaps chart.readings chart.sums chart.shifting chart.abscissas chart.grouping
+    chart.tail chart.pyramid chart.statelog chart.history chart.timescale chart.scale chart.canvas
     chart.marks chart.layouts chart.pages chart.view chart.fuzzy chart.wording
+    haystack.kinds haystack.literals haystack.zinc haystack.timezones haystack.stamps haystack.points
+    haystack.hisgrid haystack.axon haystack.units haystack.rules haystack.mapping haystack.drafting
+    haystack.joining haystack.provisioning haystack.moments haystack.resampling haystack.changing
+    haystack.preparing haystack.batching haystack.refusals
+    subscription.engine
     --
     interrupts spool inbox streams
     wire.interfaces wire.sockets wire.linux_datagrams wire.datagrams wire.discovery wire.finding
@@ -44,8 +49,11 @@ STAIRCASE = """
     sending.feeds sending.sender
     sources output h5disk h5chunks h5storage h5door h5dataset h5file pivoting demonstration
     repairing inspection h5reading sets tapping watching showing
+    credentials haystack.targets haystack.patience haystack.transport haystack.authentication haystack.client
+    haystack.surveying haystack.addressing haystack.positions haystack.setaside haystack.delivery
+    haystack.tiers haystack.feeding haystack.pushing haystack.verifying haystack.running
     --
-    settings report options
+    settings report options verbs
     stripchart.keys stripchart.frames stripchart.notes stripchart.messages stripchart.look
     stripchart.palette stripchart.picture stripchart.legend stripchart.statestrip stripchart.axes
     stripchart.plotting stripchart.chart stripchart.channels stripchart.backscroll stripchart.looking
@@ -54,6 +62,8 @@ STAIRCASE = """
     stripchart.opening stripchart.web
     commands.send commands.relay commands.tap commands.decimate commands.pivot commands.tui
     commands.info commands.ls commands.demo
+    commands.hxpush_options commands.hxpush_push commands.hxpush_map commands.hxpush_provision
+    commands.hxpush_status commands.hxpush
     cli
 """
 PURE, EDGES, FACES = (floor.split() for floor in STAIRCASE.split("--"))

@@ -1,0 +1,1 @@
+"""History for Project Haystack servers: its values and grids, who may write what, and the writing."""

@@ -1,0 +1,60 @@
+"""Which point is which: what the map says joined with what the server has, in two calls for any number."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from speeddata.avro.schema import Schema
+from speeddata.errors import UsageError
+from speeddata.haystack.client import Client
+from speeddata.haystack.joining import Joined, by_key, ids_of, join
+from speeddata.haystack.rules import Entry
+from speeddata.haystack.rules import Mapping as PointMap
+
+Schemas = Mapping[str, Sequence[Schema]]  # of each channel, in the order they were used
+
+
+def entries(mapping: PointMap, schemas: Schemas) -> list[Entry]:
+    """What *mapping* says of the signals of *schemas*: each once, as its channel's newest schema has it."""
+    found: dict[tuple[str, str], Entry] = {}
+    for channel, used in schemas.items():
+        for schema in used:
+            found |= {(channel, entry.signal): entry for entry in mapping.entries(channel, schema)}
+    return list(found.values())
+
+
+def refuse_none(found: list[Entry], schemas: Schemas, mapping: PointMap) -> None:
+    """Raises:
+    UsageError: there are signals, and none of them has an entry: nothing at all would be written.
+    """
+    if found or not any(schemas.values()):
+        return
+    signals = [
+        f"{channel}.{signal.name}"
+        for channel, used in schemas.items()
+        for schema in used
+        for signal in schema.signals
+        if signal is not schema.abscissa
+    ]
+    if not signals:
+        raise UsageError("no signal beside the abscissa", where=", ".join(schemas))
+    skipped = any(rule.skip for rule in mapping.rules)
+    raise UsageError(
+        f"stands for no signal here, such as {signals[0]}{', or skips it' if skipped else ''}",
+        where="--map",
+        mend="`speeddata hxpush map --init SOURCE` drafts one",
+    )
+
+
+def addressed(
+    client: Client, mapping: PointMap, wanted: list[Entry], *, sub_second: Collection[str] = ()
+) -> Joined:
+    """The points of *wanted*, and what is wrong with the rest; asks once for all ids, once for all keys.
+
+    Raises:
+        PeerError: the server refuses, or cannot be reached.
+    """
+    ids = ids_of(wanted)
+    by_id = dict(zip(ids, client.read_ids(ids), strict=True)) if ids else {}
+    rows = client.read(f"point and {mapping.key_tag}").rows if any(each.key for each in wanted) else []
+    return join(wanted, by_id, by_key(rows, mapping.key_tag), key_tag=mapping.key_tag, sub_second=sub_second)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -28,7 +27,8 @@ class Spool(Generic[T]):
         self._items: deque[tuple[T, int]] = deque()
         self._bytes = 0
         self._closed = False
-        self._waiting = False  # notifying costs a system call: only when somebody waits
+        self._waiting = False  # notifying costs a system call: only when somebody waits, and for so much:
+        self._enough = 0
         self._change = threading.Condition(threading.Lock())
 
     def put(self, item: T, size: int) -> bool:
@@ -38,30 +38,30 @@ class Spool(Generic[T]):
                 return False
             self._items.append((item, size))
             self._bytes += size
-            if self._waiting:
+            if self._waiting and self._bytes >= self._enough:
                 self._change.notify()
             return True
 
     def get(self, timeout_s: float | None = None) -> T | None:
         """Take the oldest item, waiting for one; None after *timeout_s* seconds, or if nothing more comes."""
         with self._change:
-            if not self._items and not self._closed and timeout_s != 0:
-                self._wait(timeout_s)
+            if not self._items and timeout_s != 0:
+                self._wait(timeout_s, 0, lambda: bool(self._items))
             if not self._items:
                 return None
             item, size = self._items.popleft()
             self._bytes -= size
             return item
 
-    def _wait(self, timeout_s: float | None) -> None:
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        self._waiting = True
+    def gather(self, enough: int, timeout_s: float) -> None:
+        """Let items gather until they have *enough* bytes, nothing more comes, or *timeout_s* are over."""
+        with self._change:
+            self._wait(timeout_s, enough, lambda: self._bytes >= enough)
+
+    def _wait(self, timeout_s: float | None, enough: int, met: Callable[[], bool]) -> None:
+        self._waiting, self._enough = True, enough
         try:
-            while not self._items and not self._closed:
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    return
-                self._change.wait(left)
+            self._change.wait_for(lambda: self._closed or met(), timeout_s)
         finally:
             self._waiting = False
 

@@ -73,6 +73,48 @@ def test_a_block_that_does_not_fit_is_taken_back_whole(tmp_path, room):
     assert times(file.path) == [1, 2, 3]
 
 
+def test_blocks_written_together_are_found_where_they_are_said_to_be(tmp_path):
+    file = BlockFile.create(tmp_path / "x.avro", LONG)
+    first, second = file.append_many([(2, b"\x02\x04"), (1, b"\x06")])
+    assert (first, second) == (file.size - 21 - 20 + 2, file.size - 19)
+    content = file.path.read_bytes()
+    assert content[first:second] == b"\x04\x04\x02\x04" + file.sync
+    assert content[second:] == b"\x02\x02\x06" + file.sync
+    assert len(content) == file.size
+    assert times(file.path) == [1, 2, 3]
+    file.close()
+
+
+@pytest.mark.parametrize(("room", "kept"), [(0, 0), (18, 0), (19, 1), (37, 1), (38, 2), (56, 2)])
+def test_of_blocks_written_together_those_stay_that_fit(tmp_path, room, kept):
+    file = BlockFile.create(tmp_path / "x.avro", LONG)
+    file.append(1, b"\x00")
+    blocks, before = [(1, b"\x02"), (1, b"\x04"), (1, b"\x06")], file.size  # 19 bytes each
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (before + room, hard))
+    try:
+        if kept:
+            assert file.append_many(blocks) == [before, before + 19][:kept]
+            assert file.path.stat().st_size == before + 19 * kept
+        with pytest.raises(OSError, match="File too large"):
+            file.append_many(blocks[kept:])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert file.size == file.path.stat().st_size == before + 19 * kept
+    file.append_many(blocks[kept:])
+    file.close()
+    assert times(file.path) == [0, 1, 2, 3]
+
+
+def test_any_number_of_blocks_can_be_asked_for(tmp_path):
+    file = BlockFile.create(tmp_path / "x.avro", LONG)
+    blocks = [(1, bytes([2 * number])) for number in range(60)] * 20
+    while blocks:
+        blocks = blocks[len(file.append_many(blocks)) :]
+    file.close()
+    assert times(file.path) == list(range(60)) * 20
+
+
 def test_a_short_write_that_can_go_on_goes_on(tmp_path, monkeypatch):
     file = BlockFile.create(tmp_path / "x.avro", LONG)
     monkeypatch.setattr(os, "writev", lambda fd, pieces: os.write(fd, b"".join(pieces)[:7]))

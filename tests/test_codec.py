@@ -58,6 +58,8 @@ def one_by_one(each: schema.Schema, pieces: list[bytes]) -> list[bool]:
 def judged(each: schema.Schema, pieces: list[bytes]) -> list[bool]:
     verdict = codec.valid(each, b"".join(pieces), bounds(pieces))
     assert verdict is None or not verdict.all()
+    for behind in (b"\xff" * 15, b"\xff" * 16, bytes(40)):  # is no part of the last datum
+        assert np.array_equal(codec.valid(each, b"".join(pieces) + behind, bounds(pieces)), verdict)
     return [True] * len(pieces) if verdict is None else verdict.tolist()
 
 

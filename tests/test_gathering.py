@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speeddata.avro import schema
-from speeddata.recording.gathering import BLOCK_BYTES, OpenBlock, joined, reason, sift
+from speeddata.recording.gathering import BLOCK_BYTES, OpenBlock, joined, ready_blocks, reason, sift
 
 BOOLS = schema.parse(
     '{"type": "record", "name": "r", "fields": ['
@@ -50,7 +50,7 @@ def test_blocks_hold_every_datum_in_order_and_never_more_than_64_kib(arrivals):
     for block in blocks:
         if block.count:
             data, offsets = joined([block])
-            assert (len(data), len(offsets)) == (block.size, block.count + 1)
+            assert (offsets[-1], len(offsets)) == (block.size, block.count + 1)
             assert block.size <= BLOCK_BYTES
             assert offsets[0] == 0
             seen += [(block.origin(i)[0], each) for i, each in enumerate(unpacked(data, offsets))]
@@ -66,6 +66,15 @@ def test_an_arrival_that_fills_the_block_alone_is_not_copied():
     together, boundaries = joined([block])
     assert together is data
     assert boundaries is offsets
+
+
+def test_what_is_put_together_is_followed_by_the_room_that_sifting_needs():
+    block = OpenBlock(0, 0)
+    block.take(*packed([b"ab"]), 0, ("::1", 5), 0)
+    block.take(*packed([b"c"]), 0, ("::1", 5), 0)
+    data, offsets = joined([block])
+    assert data == b"abc" + bytes(16)
+    assert offsets.tolist() == [0, 2, 3]
 
 
 def test_a_datum_knows_where_it_came_from_and_when():
@@ -113,6 +122,34 @@ def test_what_is_all_good_is_not_copied():
     assert good is data
     assert boundaries is offsets
     assert bad == []
+
+
+def blocks_of(*arrivals: list[bytes]) -> list[OpenBlock]:
+    blocks = []
+    for number, datums in enumerate(arrivals):
+        blocks.append(OpenBlock(0, 1000 * number))
+        if datums:
+            blocks[-1].take(*packed(datums), 0, ("10.0.0.1", 5), 0)
+    return blocks
+
+
+def test_blocks_are_ready_without_their_bad_datums_and_none_is_empty():
+    two, one, none = [b"\x00\x00", b"\x02\x00", b"\x01\x04hi"], [b"\x01\x00", b"!"], [b"!", b"\x07\x00"]
+    blocks = blocks_of(two, none, [], one)
+    ready = ready_blocks(BOOLS, blocks, *sift(BOOLS, *joined(blocks)))
+    assert [(each.datums, bytes(each.data), each.time_ns) for each in ready] == [
+        (2, b"\x00\x00\x01\x04hi", 0),
+        (1, b"\x01\x00", 3000),
+    ]
+    assert {(each.least, each.greatest) for each in ready} == {(None, None)}  # a boolean is no abscissa
+    assert ready_blocks(BOOLS, blocks[1:3], *sift(BOOLS, *joined(blocks[1:3]))) == []
+
+
+def test_blocks_that_are_ready_know_what_they_span():
+    times = schema.parse('{"type": "record", "name": "r", "fields": [{"name": "time", "type": "long"}]}')
+    blocks = blocks_of([b"\x06", b"\x02", b"\x04"], [b"\x01"])
+    ready = ready_blocks(times, blocks, *sift(times, *joined(blocks)))
+    assert [(each.least, each.greatest) for each in ready] == [(1, 3), (-1, -1)]
 
 
 def test_reasons_are_for_people():

@@ -79,6 +79,35 @@ def test_closing_wakes_the_consumer_that_waits():
     assert taken == []
 
 
+@pytest.mark.parametrize("last", ["put", "close"])
+def test_items_gather_until_there_is_enough_or_nothing_more_comes(last):
+    spool = Spool(100)
+    gathering = threading.Thread(target=spool.gather, args=(30, 10))
+    gathering.start()
+    until_waiting(spool)
+    spool.put("volts", 29)
+    gathering.join(0.05)
+    assert gathering.is_alive()
+    if last == "put":
+        spool.put("amps", 1)
+    else:
+        spool.close()
+    gathering.join(5)
+    assert not gathering.is_alive()
+    assert spool.get() == "volts"
+
+
+def test_gathering_ends_at_its_timeout_and_at_once_where_enough_waits():
+    spool = Spool(100)
+    spool.put("volts", 29)
+    spool.gather(30, 0.01)
+    spool.put("amps", 1)
+    begun = time.monotonic()
+    spool.gather(30, 10)
+    assert time.monotonic() - begun < 5
+    assert list(iter(spool.get, "amps")) == ["volts"]
+
+
 def test_what_is_accepted_by_one_thread_is_what_the_other_gets():
     spool, taken = Spool(1000), []
     consumer = threading.Thread(target=lambda: taken.extend(spool), daemon=True)

@@ -39,7 +39,7 @@ def valid(schema: Schema, data: bytes, offsets: Offsets) -> NDArray[np.bool_] | 
     """Which datums decode to exactly their length, shape (count,); None, at no cost, where all do.
 
     Args:
-        data: holds the datums.
+        data: holds the datums. Where `PADDING` or more follows the last one, it need not be copied.
         offsets: int64, shape (count + 1,): datum i is data[offsets[i]:offsets[i + 1]].
 
     Raises:
@@ -51,7 +51,8 @@ def valid(schema: Schema, data: bytes, offsets: Offsets) -> NDArray[np.bool_] | 
     if count < boundaries.FEW or counts_empty_items(schema):
         return _one_by_one(schema, data, offsets, range(count))
     proven = np.zeros(count, np.bool_)
-    for first, heads in _runs(data + PADDING, offsets, strict=True):
+    padded = data if offsets[-1] + len(PADDING) <= len(data) else data + PADDING
+    for first, heads in _runs(padded, offsets, strict=True):
         proven[first + boundaries.proven(schema, heads)] = True
     if proven.all():
         return None

@@ -8,24 +8,27 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
-import numpy as np
-
-from speeddata.avro import codec
 from speeddata.avro.schema import Schema
-from speeddata.batch import Batch
 from speeddata.recording import catalogue
 from speeddata.recording.blockfile import BlockFile
 from speeddata.recording.blockindex import Entry as IndexEntry
 from speeddata.recording.blockindex import IndexWriter, index_path
-from speeddata.recording.gathering import Offsets, OpenBlock, joined, reason, sift
+from speeddata.recording.gathering import (
+    Offsets,
+    OpenBlock,
+    ReadyBlock,
+    joined,
+    ready_blocks,
+    reason,
+    sift,
+)
 from speeddata.recording.ledger import LEDGER_NAME, Counts, Entry, FileRange, Ledger
 from speeddata.recording.outages import Outages
 from speeddata.recording.rejects import REJECTS_NAME, Reject, Rejects
 
-_INDEXED = {"int", "long", "float", "double"}
 _NAMES_TRIED = 1000
 _FRAME_BYTES = 64  # more than a block ever has beside its data
 
@@ -111,23 +114,21 @@ class _OpenRecording:
         self._index_path = index_path(file.path)
         self._index_rows = bytearray()
 
-    def append(self, count: int, data: memoryview, abscissas: np.ndarray | None) -> None:
-        """Write a block; raises OSError, after which the file is to be closed.
+    def append(self, blocks: Sequence[ReadyBlock]) -> int:
+        """Write the first of *blocks*, as many as one write takes; how many, at least one.
 
-        Args:
-            count: datums in it.
-            data: these, end to end.
-            abscissas: of each, shape (count,); None where there is no number.
+        Raises:
+            OSError: the disk gave out; the file is to be closed.
         """
-        at = self.file.append(count, data)
+        begins = self.file.append_many([(block.datums, block.data) for block in blocks])
         self._unsynced = True
-        least = greatest = None
-        if abscissas is not None:
-            least, greatest = abscissas.min().item(), abscissas.max().item()
-            if least <= greatest:  # neither is NaN
+        for block, (begin, end) in zip(blocks, pairwise([*begins, self.file.size]), strict=False):
+            least, greatest = block.least, block.greatest
+            if least is not None and greatest is not None and least <= greatest:  # neither is NaN
                 self.least = least if self.least is None else min(self.least, least)
                 self.greatest = greatest if self.greatest is None else max(self.greatest, greatest)
-        self._index_rows += self._index.add(IndexEntry(at, self.file.size - at, count, least, greatest))
+            self._index_rows += self._index.add(IndexEntry(begin, end - begin, block.datums, least, greatest))
+        return len(begins)
 
     def write_index(self) -> None:
         """Bring the index up to date. It is derived: a disk that refuses costs nothing but time later."""
@@ -203,8 +204,7 @@ class ChannelFiles:
     def write(self, blocks: Sequence[OpenBlock]) -> None:
         """Record what is good in *blocks*, keep what is not; count what the disk does not take.
 
-        Their datums are looked at together, since that costs a fixed price each time, and written block by
-        block.
+        Their datums are looked at together, and written together, since both cost a fixed price each time.
         """
         assert self._session is not None
         schema, tally = self._session.schema, self.tally
@@ -214,16 +214,10 @@ class ChannelFiles:
             good, good_offsets, bad = sift(schema, data, offsets)
             if bad:
                 self._reject(blocks, data, offsets, bad)
-            view, abscissas = memoryview(good), _abscissas(schema, good, good_offsets)
-            first = seen = 0
-            for block in blocks:
-                seen += block.count
-                last = seen - bisect.bisect_left(bad, seen)
-                if last > first and self._outages.may_try(self.name, time.monotonic_ns()):
-                    begin, end = good_offsets[[first, last]].tolist()
-                    some = None if abscissas is None else abscissas[first:last]
-                    self._record(last - first, view[begin:end], some, block.time_ns)
-                first = last
+            ready = ready_blocks(schema, blocks, good, good_offsets, bad)
+            while ready:
+                may_try = self._outages.may_try(self.name, time.monotonic_ns())
+                ready = ready[self._record(ready) if may_try else 1 :]
         finally:
             count = sum(block.count for block in blocks)
             if missing := count - (tally.recorded + tally.rejected - seen_to):
@@ -256,22 +250,31 @@ class ChannelFiles:
 
     # -- recordings -----------------------------------------------------------------------------------------
 
-    def _record(self, count: int, data: memoryview, abscissas: np.ndarray | None, time_ns: int) -> None:
+    def _record(self, blocks: Sequence[ReadyBlock]) -> int:
+        """Write some of *blocks*, the first ones; how many were seen to: one, where the disk refuses it."""
         assert self._session is not None
         try:
-            current = self._current
-            if current is not None and current.file.size + len(data) + _FRAME_BYTES > self.rotation.size:
+            fitting = self._fitting(blocks)
+            if not fitting:
                 self._close_file()
-                current = None
+            current = self._current
             if current is None:
-                current = self._current = self._begin_file(time_ns, self._session.schema)
-            current.append(count, data, abscissas)
+                current = self._current = self._begin_file(blocks[0].time_ns, self._session.schema)
+            written = current.append(blocks[: max(fitting, 1)])
         except OSError as exc:
             self._fail(exc)
-            return
+            return 1
         self.tally.file = current.file.path
-        self.tally.recorded += count
+        self.tally.recorded += sum(block.datums for block in blocks[:written])
         self._outages.over(self.name, time.monotonic_ns())
+        return written
+
+    def _fitting(self, blocks: Sequence[ReadyBlock]) -> int:
+        """How many of *blocks* the open file has room for; 0 where the next file is to be begun."""
+        if self._current is None:
+            return 0
+        ends = list(accumulate(len(block.data) + _FRAME_BYTES for block in blocks))
+        return bisect.bisect_right(ends, self.rotation.size - self._current.file.size)
 
     def _begin_file(self, time_ns: int, schema: Schema) -> _OpenRecording:
         assert self._session is not None
@@ -362,11 +365,3 @@ class ChannelFiles:
             log.debug("%s: %s", self.home, exc.strerror)
             return False
         return True
-
-
-def _abscissas(schema: Schema, data: bytes, offsets: Offsets) -> np.ndarray | None:
-    """The abscissa of each datum, shape (datums,); None where it is no number."""
-    abscissa = schema.abscissa
-    if not data or abscissa.nullable or abscissa.kind not in _INDEXED:
-        return None
-    return codec.abscissa(Batch(schema, data, len(offsets) - 1, offsets))

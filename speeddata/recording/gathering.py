@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import bisect
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise, repeat
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speeddata.avro import codec
+from speeddata.avro.heads import PADDING
 from speeddata.avro.schema import Schema
 from speeddata.avro.skipper import skipper
+from speeddata.batch import Batch
 
 BLOCK_BYTES = 64 << 10
+_INDEXED = {"int", "long", "float", "double"}
 _PART_WEIGHT = 300  # bytes of memory that a part takes beside its data and offsets, roughly
 
 Offsets: TypeAlias = NDArray[np.int64]
@@ -72,7 +77,7 @@ class OpenBlock:
         last, begin, end = len(offsets) - 1, int(offsets[first]), int(offsets[-1])
         room = BLOCK_BYTES - self.size
         if end - begin > room:
-            last = int(np.searchsorted(offsets, begin + room, side="right")) - 1
+            last = int(offsets.searchsorted(begin + room, "right")) - 1
             if last <= first:
                 return first
             end = int(offsets[last])
@@ -101,8 +106,28 @@ class OpenBlock:
         raise IndexError("no such datum in this block")
 
 
+class ReadyBlock(NamedTuple):
+    """A block to be written as it is.
+
+    Attributes:
+        datums: how many.
+        data: these, end to end.
+        time_ns: when its first datum came, UTC.
+        least, greatest: of their abscissas; None where they are no numbers.
+    """
+
+    datums: int
+    data: memoryview
+    time_ns: int
+    least: int | float | None
+    greatest: int | float | None
+
+
 def joined(blocks: Sequence[OpenBlock]) -> tuple[bytes, Offsets]:
-    """All datums of *blocks* end to end, and where each begins and the last ends: int64, from 0 on."""
+    """All datums of *blocks* end to end, and where each begins and the last ends: int64, from 0 on.
+
+    Where they had to be put together, `PADDING` follows: `codec.valid` needs it, and would copy everything.
+    """
     parts = [part for block in blocks for part in block._parts]
     if len(parts) == 1:
         data, offsets = parts[0][:2]
@@ -113,7 +138,7 @@ def joined(blocks: Sequence[OpenBlock]) -> tuple[bytes, Offsets]:
         np.subtract(offsets, offsets[0] - size, out=together[at : at + len(offsets)])
         at += len(offsets) - 1
         size += len(data)
-    return b"".join([part.data for part in parts]), together
+    return b"".join([*(part.data for part in parts), PADDING]), together
 
 
 def sift(schema: Schema, data: bytes, offsets: Offsets) -> tuple[bytes, Offsets, list[int]]:
@@ -134,6 +159,41 @@ def sift(schema: Schema, data: bytes, offsets: Offsets) -> tuple[bytes, Offsets,
     runs = offsets[edges].reshape(-1, 2).tolist()
     kept = np.concatenate(([0], np.cumsum(np.diff(offsets)[good])))
     return b"".join([data[begin:end] for begin, end in runs]), kept, np.flatnonzero(~good).tolist()
+
+
+def ready_blocks(
+    schema: Schema, blocks: Sequence[OpenBlock], good: bytes, offsets: Offsets, bad: Sequence[int]
+) -> list[ReadyBlock]:
+    """What is left of *blocks*, none empty, once the datums numbered *bad* are out.
+
+    Args:
+        schema: the writer's.
+        blocks: as they were gathered.
+        good, offsets, bad: what `sift` says of all their datums.
+    """
+    bounds = [end - bisect.bisect_left(bad, end) for end in accumulate((b.count for b in blocks), initial=0)]
+    kept = [number for number, (first, last) in enumerate(pairwise(bounds)) if first < last]
+    if not kept:
+        return []
+    firsts = [bounds[number] for number in kept]
+    extents = _extents(schema, good, offsets, firsts)
+    edges, view = offsets[[*firsts, bounds[-1]]].tolist(), memoryview(good)
+    return [
+        ReadyBlock(bounds[number + 1] - bounds[number], view[begin:end], blocks[number].time_ns, *extent)
+        for number, (begin, end), extent in zip(kept, pairwise(edges), extents, strict=True)
+    ]
+
+
+def _extents(
+    schema: Schema, data: bytes, offsets: Offsets, firsts: Sequence[int]
+) -> Iterable[tuple[int | float | None, int | float | None]]:
+    """Least and greatest abscissa of the datums from each of *firsts* to the next; None: it is no number."""
+    abscissa = schema.abscissa
+    if abscissa.nullable or abscissa.kind not in _INDEXED:
+        return repeat((None, None), len(firsts))
+    values = codec.abscissa(Batch(schema, data, len(offsets) - 1, offsets))
+    least, greatest = np.minimum.reduceat(values, firsts), np.maximum.reduceat(values, firsts)
+    return zip(least.tolist(), greatest.tolist(), strict=True)
 
 
 def reason(schema: Schema, data: bytes, begin: int, end: int) -> str:

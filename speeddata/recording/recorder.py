@@ -30,6 +30,8 @@ _SECOND_NS = 1_000_000_000
 _RETENTION_NS = 10 * _SECOND_NS
 # The writer thread rests so long between two looks: a wake-up for each arrival costs more than the work.
 _REST_S = 0.01
+# Unless so much waits: what is written while it is still in the processor's cache costs half.
+_ENOUGH_BYTES = 1 << 20
 _TOGETHER_BYTES = 1 << 20  # of one channel's blocks that are seen to together, about
 _STALL_S = 5.0
 _NAMES_KEPT = 1024  # channels whose tally is kept; beyond that those that ended are forgotten
@@ -277,7 +279,7 @@ class Recorder:
             while work is not None:
                 work = self._do_with_next(*work)
             if not self._spool.closed:
-                time.sleep(_REST_S)
+                self._spool.gather(_ENOUGH_BYTES, _REST_S)
             now_ns = time.monotonic_ns()
             if self._sync_ns and sync_ns and now_ns >= sync_ns:
                 self._each(ChannelFiles.to_platter)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from speeddata.avro.codec import Column
     from speeddata.avro.schema import Schema, Signal
 
-_WORKERS = min(4, os.cpu_count() or 1)
+_WORKERS = min(4, os.cpu_count() or 1)  # to compress; a second one that writes would only wait, and spin
 _SLAB_BYTES = 8 << 20  # of all datasets of a channel together, one chunk of each
 _CHUNK_ROWS = (256, 32768)  # at least and at most
 
@@ -67,7 +67,9 @@ class SetFile:
             self._file.attrs["speeddata_version"] = __version__
             self._file.attrs["created"] = iso_utc(created_ns)
             self._file.attrs.update(attributes or {})
-        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="set")
+        self._pool = ThreadPoolExecutor(
+            _WORKERS if self._compression.options else 1, thread_name_prefix="set"
+        )
 
     def __enter__(self) -> Self:
         return self

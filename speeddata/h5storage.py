@@ -112,21 +112,22 @@ class Text(_Variable):
         """Where each text begins in memory, which `memory` tells HDF5: uint64, shape (count,).
 
         HDF5 wants every text by its address, with a NUL at its end: so all are joined into one piece of
-        memory, rather than converted one by one. The array keeps it.
+        memory, rather than converted one by one; those that repeat, once. The array keeps it.
         """
-        joined = np.frombuffer("\0".join([*_texts(values), ""]).encode(), np.uint8)
+        firsts = _firsts(values)
+        joined = np.frombuffer("\0".join([*_texts(values[firsts]), ""]).encode(), np.uint8)
         table = 8 * len(values)
         kept = np.empty(table + len(joined), np.uint8)
         kept[table:] = joined
+        begins = np.full(len(firsts), kept.ctypes.data + table, np.uint64)
+        begins[1:] += (np.flatnonzero(joined == 0)[: len(firsts) - 1] + 1).view(np.uint64)
         addresses = kept[:table].view(np.uint64)
-        addresses[:1] = 0
-        addresses[1:] = np.flatnonzero(joined == 0)[: len(values) - 1] + 1
-        addresses += np.uint64(kept.ctypes.data + table)
+        addresses[:] = np.repeat(begins, np.diff(firsts, append=len(values)))
         return addresses
 
     def wider(self, values: NDArray[Any]) -> Storage | None:
         # HDF5's text of variable length ends at the first NUL
-        return Octets(encoding="utf-8") if "\0" in "".join(_texts(values)) else None
+        return Octets(encoding="utf-8") if "\0" in "".join(_texts(values[_firsts(values)])) else None
 
     def decode(self, written: NDArray[Any]) -> NDArray[Any]:
         return _objects([each.decode() for each in written])
@@ -165,6 +166,12 @@ class Json(_Variable):
 
     def encode(self, values: NDArray[Any]) -> NDArray[Any]:
         return _objects([json.dumps(each, default=_base64, ensure_ascii=False) for each in values])
+
+
+def _firsts(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Where in *values*, objects, another one stands than before it: a state often stays for long."""
+    identities = np.frombuffer(np.ascontiguousarray(values), np.intp)
+    return np.flatnonzero(np.concatenate(([True], identities[1:] != identities[:-1]))[: len(values)])
 
 
 def _texts(values: NDArray[Any]) -> list[str]:

@@ -175,7 +175,10 @@ def test_blocks_survive_any_cut(step):
 def test_the_same_bytes_give_the_same_blocks_and_damage_however_cut(draw):
     """Blocks, junk and torn pieces in any order; cut anywhere."""
     parts = st.sampled_from(
-        [FIRST, SECOND, FIRST[:-20], SECOND[3:], SYNC, SYNC[:9], b"\x00\x00" + SYNC, b"\xff" * 12]
+        [
+            *(FIRST, SECOND, FIRST[:-20], SECOND[3:], SYNC, SYNC[:9], b"\x00\x00" + SYNC, b"\xff" * 12),
+            *(b"\x08\x28" + FIRST[2:], b"\x08\x28" + SYNC + bytes(4) + SYNC, b"\x10\x50"),
+        ]
     )
     data = HEAD + b"".join(draw.draw(st.lists(st.one_of(parts, st.binary(max_size=20)), max_size=8)))
     whole, one = read(data)
@@ -255,6 +258,35 @@ def test_a_length_that_swallows_whole_blocks_is_caught_at_the_first_marker():
     blocks, reader = read(HEAD + swallowing + FIRST + FIRST)
     assert len(blocks) == 2
     assert reader.damage == [Damage(len(HEAD), len(swallowing))]
+
+
+# Four datums in 20 bytes, it says: as many bytes a datum as FIRST has. It ends after 10.
+LIKE_FIRST = b"\x08\x28" + FIRST[2:]
+
+
+def test_a_wrong_length_is_caught_behind_a_whole_block_too():
+    swallowing = b"\x0a" + zigzag(len(FIRST) - 2 - 16 + len(FIRST)) + FIRST[2:]
+    blocks, reader = read(HEAD + FIRST + swallowing + FIRST + LIKE_FIRST + SECOND + LIKE_FIRST)
+    assert [b.batch.count for b in blocks] == [2, 2, 1]
+    assert [each.size for each in reader.damage] == [len(swallowing), len(LIKE_FIRST), len(LIKE_FIRST)]
+
+
+@pytest.mark.parametrize("step", [1, 9, 4096])
+def test_a_block_is_searched_for_markers_unless_its_datums_are_as_long_as_those_before(step):
+    holding = b"\x08\x28" + SYNC + bytes(4) + SYNC
+    blocks, reader = read(HEAD + FIRST + holding + FIRST, step)
+    assert [b.batch.count for b in blocks] == [2, 4, 2]
+    assert (reader.damage, reader.finish()) == ([], 0)
+    blocks, reader = read(HEAD + SECOND + holding + FIRST, step)
+    assert [b.batch.count for b in blocks] == [1, 2]
+    assert sum(each.size for each in reader.damage) == len(holding)
+
+
+@pytest.mark.parametrize("step", [1, 9, 4096])
+def test_a_tail_with_a_marker_in_it_is_damage(step):
+    blocks, reader = read(HEAD + FIRST + LIKE_FIRST, step)
+    assert (len(blocks), reader.finish()) == (1, 0)
+    assert reader.damage == [Damage(len(HEAD + FIRST), len(LIKE_FIRST))]
 
 
 def test_every_tail_is_torn_or_whole():

@@ -172,6 +172,17 @@ def test_text_with_a_nul_late_makes_bytes_of_all(tmp_path):
     assert found == [row["f1"] for row in [*many, *ends, *many[:3]]]
 
 
+def test_text_that_stays_for_long_and_text_that_changes_are_both_what_they_were(tmp_path):
+    each = record_of("long", ["null", "string"])
+    texts = ["läuft"] * 40_000 + ["", "läuft", "steht", "steht", None, None, ""] + ["steht"] * 3
+    texts += [f"step {n}" for n in range(5_000)] + [None]
+    written(tmp_path / "set.h5", of(each, [{"f0": n, "f1": text} for n, text in enumerate(texts)]))
+    with h5py.File(tmp_path / "set.h5") as file:
+        assert h5py.check_string_dtype(file["rig/f1"].dtype) == ("utf-8", None)
+        assert file["rig/f1"].asstr()[:].tolist() == [text or "" for text in texts]
+        assert file["rig/f1.valid"][:].tolist() == [text is not None for text in texts]
+
+
 def test_an_array_shorter_than_promised_makes_all_of_variable_length(tmp_path):
     each = record_of("long", {"type": "array", "items": "float", "length": 3})
     rows = [{"f0": n, "f1": [n, 0.5, -n]} for n in range(30_000)]

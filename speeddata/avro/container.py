@@ -197,13 +197,22 @@ class Damage(NamedTuple):
     size: int
 
 
+class _Frame(NamedTuple):
+    """What a block says of itself: how many datums, in how many bytes, and the index where they begin."""
+
+    datums: int
+    size: int
+    begin: int
+
+
 class ContainerReader:
     """Cuts a growing container into blocks; does no I/O of its own.
 
     A random marker is never part of a block's data, so the first one found ends the block: where that is not
     where the block's own length puts it, something is damaged, and reading goes on behind the marker. So a
     wrong length can neither swallow what follows nor make the reader wait for it, and the same bytes give the
-    same blocks, however they are cut.
+    same blocks, however they are cut. Only a block whose datums have as many bytes as those of the block
+    before is taken at its word, where a marker ends it: it would take a wrong count to fit a wrong length.
 
     Containers one after the other (`cat *.avro`) are read one after the other: where a block might begin, the
     first bytes of a header can be nothing else, since as a count they are negative.
@@ -234,6 +243,7 @@ class ContainerReader:
         self._at = 0  # index of the first one not handed out
         self._searched = 0  # no marker begins before this index
         self._sync = b""
+        self._proven = (0, 0)  # datums of the last block, and their bytes in the file
         self._passed_header = False  # since the last block: where no block could be, a header began
         self._decompress: Decompress | None = None
 
@@ -275,10 +285,11 @@ class ContainerReader:
     def finish(self) -> int:
         """Size in bytes of the torn tail: what was fed and has no sync marker behind it. 0 = all is whole.
 
-        A tail that another container may begin in is not only torn: it counts as damage.
+        A tail that another container may begin in, or that has a marker in it, is not only torn: it counts as
+        damage.
         """
         left = self._base + len(self._pending) - self.offset
-        if self._passed_header and left:
+        if left and (self._passed_header or self._pending.find(self._sync, self._at) >= 0):
             self.damage.append(Damage(self.offset, left))
             self.offset += left
             return 0
@@ -300,7 +311,7 @@ class ContainerReader:
         self._decompress = None
         if header.codec != "null":
             self._decompress = decompressor(header.codec, BLOCK_LIMIT, where=self.where)
-        self.header, self._sync = header, header.sync
+        self.header, self._sync, self._proven = header, header.sync, (0, 0)
         if self.schema is None and self._override is not None:
             self.schema = self._override
         elif self.schema is None or self.schema.text.encode() != header.metadata["avro.schema"]:
@@ -316,10 +327,19 @@ class ContainerReader:
             at_block = self._base + self._at == self.offset
             if at_block and self._at_header(self._at) and not self._next_container(self._at):
                 return  # the rest of it is to come
-            marker = pending.find(self._sync, self._searched)
+            frame = self._frame() if at_block else None
+            marker = -1
+            if frame is not None and self._believed(frame):
+                marker = frame.begin + frame.size
+                if marker + SYNC_SIZE > len(pending):
+                    return  # and no search meanwhile: it must not matter where the bytes are cut
+                if not pending.startswith(self._sync, marker):
+                    marker = -1
+            if marker < 0:
+                marker = pending.find(self._sync, self._searched)
             if marker >= 0:
                 offset, size = self.offset, self._base + marker + SYNC_SIZE - self.offset
-                batch = self._batch(marker, self.schema)
+                batch = self._batch(frame, marker, self.schema)
                 self.offset += size
                 self._at = self._searched = marker + SYNC_SIZE
                 self._passed_header = False
@@ -337,7 +357,7 @@ class ContainerReader:
 
     def _at_header(self, at: int) -> bool:
         """Whether a header, or the beginning of one, stands at index *at*."""
-        if self._pending[at : at + len(MAGIC)] != MAGIC:
+        if not self._pending.startswith(MAGIC, at):
             return False
         try:
             header = read_header(memoryview(self._pending)[at:])
@@ -359,17 +379,29 @@ class ContainerReader:
         self.offset = self._base + self._at
         return True
 
-    def _batch(self, marker: int, schema: Schema) -> Batch | None:
-        """The batch between the first byte not handed out and *marker*; None = damage."""
-        if self._base + self._at != self.offset:  # its beginning was given up for lost
-            return None
+    def _frame(self) -> _Frame | None:
+        """What stands where a block begins; None where that is none, or not all of it is there."""
         try:
-            count, at = _read_long(self._pending, self._at, marker)
-            size, at = _read_long(self._pending, at, marker)
+            count, at = _read_long(self._pending, self._at, len(self._pending))
+            size, at = _read_long(self._pending, at, len(self._pending))
         except ValueError:
             return None
-        if at + size != marker or size > BLOCK_LIMIT:
+        return _Frame(count, size, at) if 0 <= size <= BLOCK_LIMIT else None
+
+    def _believed(self, frame: _Frame) -> bool:
+        """Whether a marker where *frame* puts it is the first one, so that no other has to be looked for.
+
+        It is where datums have as many bytes as in the block before. To swallow other blocks and frames both
+        numbers would have to be wrong, and fit each other.
+        """
+        count, size = self._proven
+        return count > 0 and frame.datums * size == frame.size * count
+
+    def _batch(self, frame: _Frame | None, marker: int, schema: Schema) -> Batch | None:
+        """The batch between the first byte not handed out and *marker*; None = damage."""
+        if frame is None or frame.begin + frame.size != marker:
             return None
+        count, size, at = frame
         if self._decompress is None or not size:
             data = bytes(memoryview(self._pending)[at:marker])
         else:
@@ -379,6 +411,7 @@ class ContainerReader:
                 return None
         if count < 0 or count * schema.min_size > len(data) or (data and not count):
             return None  # no datums in no bytes is a block too: one that says nothing
+        self._proven = (count, size)
         return Batch(schema, data, count)
 
     def _hopeless(self) -> bool:

@@ -22,7 +22,7 @@ LEAST = 64  # datums in a run, on average: below this reading heads do better
 
 _KINDS = (*DTYPES, "string")
 _FLOATS = ("float", "double")
-_TURNED = 128  # datums that are turned into columns together: they and the columns' ends stay in the cache
+_TURNED = 512  # datums that are turned into columns together: they and the columns' ends stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +90,17 @@ def _runs(schema: Schema, data: bytes, offsets: NDArray[np.int64], most: int) ->
         return None
     bounds = [*changes.tolist(), len(sizes)]
     found: list[_Run] = []
+    known: dict[int, Shape] = {}
     first = 0
     for bound in bounds:
         while first < bound:
             pos = int(offsets[first])
-            shape = shape_of(schema, data, pos, int(offsets[first + 1]))
-            held = shape.run(data, pos, bound - first, bound - first) if shape is not None else 0
+            size = int(offsets[first + 1]) - pos
+            shape = known.get(size)  # to try one costs less than to make one
+            held = 0 if shape is None else shape.run(data, pos, bound - first, bound - first)
+            if not held and (shape := shape_of(schema, data, pos, pos + size)) is not None:
+                known[size] = shape
+                held = shape.run(data, pos, bound - first, bound - first)
             if shape is None or not held or len(found) == most:
                 return None
             found.append(_Run(first, first + held, pos, shape))

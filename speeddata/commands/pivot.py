@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -91,6 +92,7 @@ def command(
         speeddata pivot rig engine -d 60 -o minute.h5
         speeddata pivot data/ --mark mark-1 -o spike.h5
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy starts more, which spin for nothing to do
     from speeddata import columnar, cutting, h5file, pivoting, sources
     from speeddata.interrupts import watch
     from speeddata.recording import listing

@@ -146,10 +146,10 @@ class Watch:
         for watched in channels():
             watched.state, watched.since_ns, watched.problem = "end", time.time_ns(), str(failure)
 
-    def _beat(self, watched: Watched) -> None:
-        now_ns = time.time_ns()
+    def _beat(self, watched: Watched, heard_ns: int | None = None) -> None:
+        """It was heard at *heard_ns*, or just now; `channels` tells when that is too long ago."""
+        self._heard[id(watched)] = (watched, time.time_ns() if heard_ns is None else heard_ns)
         watched.state, watched.since_ns = "live", None
-        self._heard[id(watched)] = (watched, now_ns)
 
     def _endpoint(self, source: str, place: Endpoint, stack: ExitStack) -> Callable[[], None]:
         """Datums that a source sends straight to *place*."""
@@ -233,7 +233,7 @@ class Watch:
             self._inbox.begin(watched, recorded.batch.schema)
             self._put(watched, recorded.batch)
             if self._wanted.follow:
-                self._beat(watched)
+                self._beat(watched, _written_ns(recorded.path))  # what is there already may be long past
         for watched in known.values():
             watched.state = "file"
             if reader.damaged_bytes:
@@ -247,6 +247,15 @@ class Watch:
             return
         watched.received += batch.count
         self._inbox.put_waiting(watched, batch, self._quit)
+
+
+def _written_ns(path: Path) -> int | None:
+    """When *path* was written to last, in nanoseconds since 1970; None where that is gone, or to come."""
+    try:
+        written_ns = path.stat().st_mtime_ns
+    except OSError:
+        return None
+    return written_ns if written_ns <= time.time_ns() else None
 
 
 def _near_the_end(paths: Sequence[Path]) -> Position:

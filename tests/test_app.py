@@ -8,12 +8,13 @@ import re
 
 import numpy as np
 import pytest
-from on_screen import NOW, SECOND, Fed, drawn, on_screen, pictures, schema_of, screen, until
+from on_screen import NOW, RIG, SECOND, Fed, drawn, on_screen, pictures, schema_of, screen, until
 
 from speeddata.chart.layouts import ChartLayout, Layout, PageLayout
 from speeddata.chart.readings import Sample, Statistics
 from speeddata.chart.sums import NOTHING
 from speeddata.errors import PeerError
+from speeddata.inbox import News
 from speeddata.interrupts import Stop
 from speeddata.stripchart import app as app_room
 from speeddata.stripchart.notes import noting
@@ -199,6 +200,7 @@ def test_a_clock_that_steps_back_goes_on_from_there():
         x = NOW - 20 * SECOND + np.arange(50, dtype=np.int64) * (SECOND // 10)
         app.setup.watch.feed("rig", NUMBER, {"time": x, "wave": np.arange(50.0)})
         await until(pilot, lambda: app.watched.history("rig").stepped_back == 1)
+        await until(pilot, lambda: "rig: its clock stepped back" in screen(app).splitlines()[-1])
         await until(pilot, lambda: pictures(app)[0].end < NOW - 10 * SECOND)
 
     fed = Fed()
@@ -352,6 +354,25 @@ def test_the_figures_of_what_left_memory_are_told_too():
         assert "looking up" not in screen(app)
 
     on_screen(do, Fed().rig(), size=(160, 40), archive=Recorded())
+
+
+def test_of_a_channel_that_ended_before_we_came_the_recording_tells_the_figures_and_nobody_since_when():
+    async def do(app, pilot):
+        await until(pilot, lambda: re.search(r"wave +V +41 +42 +43", screen(app)))
+        assert "ended" in screen(app)
+        assert "since" not in screen(app)
+
+    fed = Fed()
+    fed.news.append(News("rig", RIG, []))
+    fed.tell("rig", "end", since_ns=NOW)  # when it was found, for want of anything better
+    on_screen(do, fed, size=(160, 40), archive=Recorded())
+
+
+def test_of_a_number_that_is_null_now_the_window_is_told():
+    fed = Fed()
+    schema = schema_of(wave=["null", "double"])
+    fed.feed("rig", schema, {"time": [NOW - 2, NOW - 1, NOW], "wave": [1.0, 2.0, None]})
+    assert re.search(r"wave +null V +1 +1.5 +2", shown(fed, (160, 40))[0])
 
 
 def test_of_several_recordings_each_channel_is_looked_up_in_its_own_under_its_name_there():

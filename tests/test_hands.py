@@ -330,7 +330,7 @@ def test_capital_s_saves_the_page_in_speeddata_toml_and_leaves_the_rest(tmp_path
 
 @pytest.mark.parametrize("key", ["question_mark", "f1"])
 def test_the_help_tells_every_key(key):
-    _, text, _ = pressed(key, size=(120, 60))
+    _, text, _ = pressed(key, size=(120, 40))
     for each in KEYS:
         assert f"{each.caption:<9} {each.help}"[:70] in text
     app, _, _ = pressed(key, "escape")

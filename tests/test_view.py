@@ -50,6 +50,21 @@ def test_a_window_that_is_longer_than_all_there_is_does_not_scroll():
     assert view.live
 
 
+def test_what_is_held_stays_held_where_there_is_nothing_older():
+    view = View(3600 * SECOND, end=LAST - SECOND)
+    view.scroll(-0.1, FIRST, LAST)
+    assert view.end == LAST - SECOND
+    view.shift(-SECOND, FIRST, LAST)
+    view.to_oldest(FIRST, LAST)
+    assert view.end == LAST - SECOND
+
+
+def test_zooming_out_does_not_let_go_of_what_is_held():
+    view = View(30 * SECOND, end=LAST - SECOND)
+    view.zoom(1, FIRST, LAST)
+    assert (view.span, view.end) == (60 * SECOND, LAST)
+
+
 def test_zoom_takes_round_sizes_and_keeps_the_middle_or_what_is_pointed_at():
     view = View(30 * SECOND, end=LAST - 100 * SECOND)
     view.zoom(1, FIRST, LAST)

@@ -535,6 +535,18 @@ def test_a_growing_recording_goes_on_and_tells_when_it_stands_still(
     wait_for(lambda: watched.data(f"{channel_name}_new") == rig([0])[0])
 
 
+def test_a_growing_recording_that_stands_still_says_since_when_and_not_since_we_look(
+    watch, wait_for, tmp_path
+):
+    path = written(tmp_path / "rec/rig.avro", RIG_TEXT, rows(range(5)), channel="rig")
+    at_ns = time.time_ns() - 3600 * 10**9
+    os.utime(path, ns=(at_ns, at_ns))
+    watched = watch(f"{tmp_path}/rec/", follow=True)
+    wait_for(lambda: watched.data("rig") == b"".join(rig(range(5))))
+    wait_for(lambda: watched.state("rig").state != "reading")
+    assert (watched.state("rig").state, watched.state("rig").since_ns) == ("silent", at_ns)
+
+
 def test_a_pipe_is_read_to_its_end_however_late_it_is_taken(watch, wait_for, monkeypatch, tmp_path):
     monkeypatch.setattr("speeddata.inbox._CHANNEL_BYTES", 20_000)
     path = written(tmp_path / "rig.avro", RIG_TEXT, rows(range(5000)), channel="rig")

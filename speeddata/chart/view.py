@@ -78,13 +78,14 @@ class View:
 
     def scroll(self, part: float, first: X, last: X) -> None:
         """Move by *part* of the window, into the past where negative; at the newest it goes live again."""
-        width = self.width(first, last)
-        end = (last if self.end is None else self.end) + self._x(part * width)
-        self._place(end, first, last)
+        self.shift(self._x(part * self.width(first, last)), first, last)
 
     def shift(self, by: X, first: X, last: X) -> None:
-        """Move by *by*, of the axis."""
-        self._place((last if self.end is None else self.end) + self._x(by), first, last)
+        """Move by *by*, of the axis, as `scroll` does."""
+        held = self.end
+        self._place((last if held is None else held) + self._x(by), first, last)
+        if by < 0 and self.end is None:  # there is nothing older: no reason to go on
+            self.end = held
 
     def centre(self, x: X, first: X, last: X) -> None:
         """Hold the window with *x* in its middle."""
@@ -98,7 +99,9 @@ class View:
 
     def to_oldest(self, first: X, last: X) -> None:
         """Hold the window where the data begins."""
+        held = self.end
         self._place(first, first, last)
+        self.end = held if self.end is None else self.end
 
     def zoom(self, steps: int, first: X, last: X, at: X | None = None) -> None:
         """Make the window *steps* sizes wider, or narrower where negative.
@@ -121,6 +124,8 @@ class View:
         at = end - self._x(width / 2) if at is None else at
         from_end = (end - at) / width if width else 0.0
         self._place(at + self._x(from_end * self.span), first, last)
+        if self.end is None:  # what is held stays held, however much is seen
+            self.end = last
 
     def move_cursor(self, dots: int, first: X, last: X, columns: int) -> None:
         """Move the cursor by so many dot columns, the window with it; out of sight it comes to the middle."""

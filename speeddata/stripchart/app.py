@@ -59,6 +59,7 @@ class Stripchart(Hands):
         self._plain = [Plain()] if setup.charset == "ascii" else []
         self._drawn: dict[str, Any] = {}  # by what was seen last: see `_changed`
         self._known_version = -1
+        self._stepped: set[str] = set()  # channels of whose clock it has been told
         self._begun = time.monotonic()
         self._numbers_at = self._recording_at = 0.0
 
@@ -103,10 +104,21 @@ class Stripchart(Hands):
             self.exit()
             return
         fresh = self.watched.take()
+        self._tell_of_clocks()
         drew = False
         if not is_behind(self._driver):
             drew = self._draw(fresh)
         self.set_timer(max(0.001, self.frames.end(drew=drew)), self.frame)
+
+    def _tell_of_clocks(self) -> None:
+        """Once a channel: what is forgotten could have been a spike."""
+        for channel in self.watched:
+            history = channel.history
+            if history is not None and history.stepped_back and channel.name not in self._stepped:
+                self._stepped.add(channel.name)
+                self.tell(
+                    f"{channel.name}: its clock stepped back; what it said of that time before is not drawn"
+                )
 
     def _draw(self, fresh: bool) -> bool:
         """Whatever is not as it was drawn last; return whether that was a chart."""
@@ -287,7 +299,7 @@ class Stripchart(Hands):
 
     def _figures(self, ref: Ref) -> Figures | None:
         channel = self.watched.by_name.get(ref.channel)
-        if channel is None or channel.history is None or not channel.history.count:
+        if channel is None or channel.history is None:
             return None
         history = channel.history
         statistics = None
@@ -295,7 +307,7 @@ class Stripchart(Hands):
             view = self.looking.view(ref.channel)
             begin, end = view.range(*self.looking.extent([ref.channel]), self.columns())
             statistics = self._drawing.statistics(channel, ref.signal, begin, end)
-        latest = history.latest(ref.signal)
+        latest = history.latest(ref.signal) if history.count else ""
         return Figures(latest, unit_of(history, ref.signal), statistics, not is_awake(channel))
 
     def _about(self, name: str) -> tuple[Channel, str] | None:

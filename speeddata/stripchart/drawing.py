@@ -200,12 +200,12 @@ def is_awake(channel: Channel) -> bool:
 
 
 def since_text(channel: Channel, now_ns: int, zone: tzinfo) -> str:
-    """`silent since 14:03:10 (12 s)`."""
+    """`silent since 14:03:10 (12 s)`; of a channel that was never heard there is nobody to say since when."""
     state = channel.state
     if state is None:
         return ""
     word = WORDS.get(state.state, state.state)
-    if not state.since_ns:
+    if not state.since_ns or channel.history is None or not channel.history.count:
         return word
     return f"{word} since {exact_time(state.since_ns, zone)[11:19]} ({ago_text(now_ns - state.since_ns)})"
 

@@ -19,6 +19,9 @@ _ROOMY = 36  # cells from which on what it does stands beside it
 class Help(Panel):
     """All keys by groups; any key that is not for moving in it closes it."""
 
+    DEFAULT_CSS = """
+    Help > Vertical { height: 90%; }
+    """
     heading = "Keys"
     subtitle = "esc: back"
     BINDINGS: ClassVar[list[BindingType]] = [(key, "shut", "") for key in ("question_mark", "q", "space")]

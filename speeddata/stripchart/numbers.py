@@ -29,7 +29,7 @@ _NAME, _MOST_NAME = 12, 28
 
 @dataclass(frozen=True)
 class Figures:
-    """What is told of one signal; *statistics* None where it is no number."""
+    """What is told of one signal; *latest* empty where nothing came yet, *statistics* None of no number."""
 
     latest: object
     unit: str
@@ -156,10 +156,13 @@ class Numbers(ScrollView):
             return segments
         value = value_text(figures.latest, _DIGITS)
         style = self._style("quiet" if figures.dim else "value")
-        if not isinstance(figures.latest, int | float) or isinstance(figures.latest, bool):
+        latest = value.rjust(_FIGURE)
+        if isinstance(figures.latest, int | float) and not isinstance(figures.latest, bool):
+            latest = _figure(figures.latest, _DIGITS)
+        elif figures.statistics is None:  # else a number that is null now, or that only the recording has
             room = max(1, self._width - self._name_cells - 2)
             return [*segments, Segment(" " + _fit(value, room).rjust(_FIGURE - 1), style)]
-        segments.append(Segment(_figure(figures.latest, _DIGITS), style))
+        segments.append(Segment(latest, style))
         unit = _fit(figures.unit, self._unit_cells - 1)
         segments.append(Segment(f" {unit}".ljust(self._unit_cells), self._style("unit")))
         if self._has_statistics and figures.statistics is not None:

@@ -174,6 +174,16 @@ def test_an_outage_is_told_at_its_beginning_and_at_its_end_and_not_at_each_try(c
     ]
 
 
+def test_an_outage_that_lasts_is_told_again_now_and_then(caplog, monkeypatch):
+    monkeypatch.setattr(patience, "AGAIN_S", 0.0)
+    with Server(b"", answered("500 Oops"), OK) as server, reaching(server, retry_s=None) as way:
+        way.request("POST", "hisWrite", b"body")
+    assert [record.getMessage() for record in caplog.records][1:] == [
+        f"http://127.0.0.1:{server.port}: answers 500 Oops; still trying, after 0 min",
+        f"http://127.0.0.1:{server.port}: answers again, after 0 s",
+    ]
+
+
 def test_an_outage_that_outlasts_a_call_is_told_once(caplog):
     with Server(b"", b"", b"", b"", OK) as server, reaching(server, retry_s=60) as way:
         way.patience.retry_s = 1e-9

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from speeddata import options
 from speeddata.commands import hxpush_options
@@ -72,27 +73,33 @@ def command(
         raise UsageError(
             "say --init or --check", where="hxpush map", mend="the one drafts, the other compares"
         )
-    if init and map is not None:
+    said = click.get_current_context().get_parameter_source("map")
+    if init and said is ParameterSource.COMMANDLINE:  # from the settings, it is for the other verbs
         raise UsageError("is not read for a draft", where="--map", mend="leave it out")
     named = list(source) or [sources.standard_input()]
     wanted = sources.Wanted(
         schema=schema.read(time_unit) if schema else None, time_unit=time_unit, on=interface
     )
-    mapping = hxpush_options.mapping(map)
     if init:
         with watch() as stop:
             surveyed = survey(named, wanted, stop)
         channels = [(name, each) for name, used in surveyed.schemas.items() for each in used]
         click.echo(drafting.draft(channels, sub_second=surveyed.sub_second), nl=False)
         return
+    mapping = hxpush_options.mapping(map)
     target = hxpush_options.target(url, user, ca_file, allow_cleartext)
     password = hxpush_options.password(password_file, target)
     with watch() as stop:
         surveyed = survey(named, wanted, stop)
         entries = addressing.entries(mapping, surveyed.schemas)
         addressing.refuse_none(entries, surveyed.schemas, mapping)
-        with hxpush_options.client(target, password, stop, retry_s=0.0) as client:
-            joined = addressing.addressed(client, mapping, entries, sub_second=surveyed.sub_second)
+        with (
+            hxpush_options.interruptible(stop),
+            hxpush_options.client(target, password, stop, retry_s=0.0) as client,
+        ):
+            joined = addressing.addressed(
+                client, mapping, entries, surveyed.schemas, sub_second=surveyed.sub_second
+            )
     channels = [(name, each) for name, used in surveyed.schemas.items() for each in used]
     for line in _told(joined, as_json=as_json):
         click.echo(line)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speeddata import options
-from speeddata.errors import UsageError
+from speeddata.chart.wording import span_text
+from speeddata.errors import Interrupted, UsageError
 from speeddata.options import Shared
 
 if TYPE_CHECKING:
     from speeddata.haystack.client import Client
+    from speeddata.haystack.joining import Problem
     from speeddata.haystack.mapping import Mapping
     from speeddata.haystack.targets import Target
     from speeddata.interrupts import Stop
@@ -111,6 +115,29 @@ def client(target: Target, password: str, stop: Stop, *, retry_s: float | None) 
     return Client(target, lambda: password, retry_s=retry_s, stop=stop)
 
 
+@contextmanager
+def interruptible(stop: Stop) -> Iterator[None]:
+    """Where a signal ends the waiting for a server, that is no fault of the server's.
+
+    Raises:
+        Interrupted: in place of its not being reached.
+    """
+    from speeddata.haystack.patience import Outage
+
+    try:
+        yield
+    except Outage as exc:
+        if stop.status:
+            raise Interrupted(stop.status) from exc
+        raise
+
+
+def told(problem: Problem) -> str:
+    """A problem as a line for standard error."""
+    signal, point, what, mend = problem.row()
+    return f"{signal}{f' ({point})' if point not in ('', signal) else ''}: {what}; {mend}"
+
+
 def home(state: str | None) -> Path:
     """Where positions and rejects are kept."""
     from speeddata.haystack import positions
@@ -142,3 +169,8 @@ def mapping(path: str | None) -> Mapping:
     parse: Any = maps.parse_csv if path.lower().endswith(".csv") else maps.parse_toml
     found: Mapping = parse(text, path)
     return found
+
+
+def ago(seconds: float) -> str:
+    """A time that has passed, for people."""
+    return span_text(milliseconds * 1_000_000) if (milliseconds := round(seconds * 1000)) else "0 s"

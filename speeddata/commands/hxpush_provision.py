@@ -70,7 +70,13 @@ def command(
         surveyed = survey(named, wanted, stop)
         entries = addressing.entries(mapping, surveyed.schemas)
         addressing.refuse_none(entries, surveyed.schemas, mapping)
-        with hxpush_options.client(target, password, stop, retry_s=0.0) as client:
+        timeless = addressing.timeless(entries, surveyed.schemas)
+        without = {(problem.channel, problem.signal) for problem in timeless}
+        entries = [entry for entry in entries if (entry.channel, entry.signal) not in without]
+        with (
+            hxpush_options.interruptible(stop),
+            hxpush_options.client(target, password, stop, retry_s=0.0) as client,
+        ):
             found = client.read(provisioning.read_filter(mapping.key_tag))
             zone = client.about().get("tz")
             plan = provisioning.plan(
@@ -83,9 +89,9 @@ def command(
             for line in _told(plan, as_json=as_json):
                 click.echo(line)
             made = client.commit(plan.commit_grid()) if apply and plan else None
-    for problem in plan.problems:
-        signal, point, what, mend = problem.row()
-        log.warning("%s%s: %s; %s", signal, f" ({point})" if point else "", what, mend)
+    problems = [*timeless, *plan.problems]
+    for problem in problems:
+        log.warning("%s", hxpush_options.told(problem))
     counts = ", ".join(
         many(count, what)
         for count, what in (
@@ -100,7 +106,7 @@ def command(
         log.info("%s: lacks %s; --apply makes them", target.origin, counts)
     else:
         log.info("%s: lacks nothing", target.origin)
-    if fatal := sum(problem.fatal for problem in plan.problems):
+    if fatal := sum(problem.fatal for problem in problems):
         raise PartlyDone(f"{many(fatal, 'signal')} without a point", where=target.origin)
 
 

@@ -13,7 +13,7 @@ import click
 
 from speeddata import options, report
 from speeddata.commands import hxpush_options
-from speeddata.errors import PartlyDone, UsageError
+from speeddata.errors import Interrupted, PartlyDone, UsageError
 from speeddata.names import printable
 from speeddata.table import lines, many
 from speeddata.timerange import iso_utc
@@ -27,7 +27,7 @@ _PROBLEMS_TOLD = 10
 _SHOWN_BYTES = 2000  # of the first call of a rehearsal
 _REDRAW_S = 0.5
 _STAYS = " (samples stay in the recording; once there is one, send them with --since)"
-_COUNTS = ("nulls", "merged", "unchanged", "out_of_range", "not_finite", "rounded")
+_COUNTS = ("nulls", "merged", "unchanged", "out_of_range", "left_out", "not_finite", "rounded")
 
 log = logging.getLogger("speeddata")
 
@@ -158,22 +158,31 @@ def command(
         client = stack.enter_context(hxpush_options.client(target, password, stop, retry_s=retry_s))
         aside = SetAside(home / f"{target.key}.rejects.jsonl")
         wish = Wish(nan, resample)
-        run = Run(
-            *(named, wanted, span, stop),
-            client=client,
-            state=kept,
-            aside=aside,
-            mapping=mapping,
-            wish=wish,
-        )
+        try:
+            with hxpush_options.interruptible(stop):
+                run = Run(
+                    *(named, wanted, span, stop),
+                    client=client,
+                    state=kept,
+                    aside=aside,
+                    mapping=mapping,
+                    wish=wish,
+                )
+        except Interrupted:
+            if recorded and not follow:
+                raise
+            return  # what goes on for ever was stopped, and had not begun
         _tell_problems(run)
         if verify:
-            _verify(run, as_json=as_json)
+            with hxpush_options.interruptible(stop):
+                _verify(run, as_json=as_json)
             return
         if dry_run:
             _show_points(run, as_json=as_json)
         progress = _Progress(
-            run.total_bytes if recorded and not follow else 0, begun, each=as_json and (follow or not recorded)
+            run.total_bytes if recorded and not follow else 0,
+            begun,
+            each=as_json and (follow or not recorded),
         )
         summary = run.push(
             flush_s=flush_ns / 1e9,
@@ -191,6 +200,8 @@ def command(
         click.echo(json.dumps(_as_json(summary, progress.seconds, client.calls), ensure_ascii=False))
     elif log.isEnabledFor(logging.WARNING):  # not with --quiet
         click.echo(_in_words(summary, target.origin, progress.seconds))
+    if run.interrupted:
+        raise Interrupted(run.interrupted)
     missing = list(run.shortfalls)
     if summary.refused:
         missing.append(f"{many(len(summary.refused), 'point')} refused")
@@ -223,8 +234,7 @@ def _refuse_together(recorded: bool, follow: bool, span: Range, *, verify: bool,
 
 def _tell_problems(run: Run) -> None:
     for problem in run.problems[:_PROBLEMS_TOLD]:
-        signal, point, what, mend = problem.row()
-        log.warning("%s%s: %s; %s", signal, f" ({point})" if point else "", what, mend)
+        log.warning("%s", hxpush_options.told(problem))
     if (more := len(run.problems) - _PROBLEMS_TOLD) > 0:
         log.warning("and %d more; `speeddata hxpush map --check` shows them all", more)
 
@@ -269,6 +279,8 @@ def _verify(run: Run, *, as_json: bool) -> None:
         PartlyDone: something is not there as it was sent.
     """
     found = run.verify()
+    if not found:
+        log.warning("--verify: nothing of this was sent yet, so there is nothing to compare")
     if as_json:
         for each in found:
             told = {"signal": f"{each.point.channel}.{each.point.signal}", "point": each.point.id}
@@ -319,7 +331,7 @@ class _Progress:
         rate = summary.samples / max(self.seconds, 1e-3)
         told = f"{share}{summary.samples:,} samples, {rate:,.0f}/s, {many(summary.calls, 'call')}"
         lag = _lag_s(summary)
-        report.status([told if lag is None else f"{told}, {_ago(lag)} behind"])
+        report.status([told if lag is None else f"{told}, {hxpush_options.ago(lag)} behind"])
 
 
 def _tell_losses(summary: Summary) -> None:
@@ -342,7 +354,7 @@ def _tell_losses(summary: Summary) -> None:
 def _in_words(summary: Summary, where: str, seconds: float) -> str:
     steps = f" ({summary.calls / summary.steps:.2g} a step)" if summary.steps else ""
     lag = _lag_s(summary)
-    behind = "" if lag is None else f"; the newest is {_ago(lag)} old"
+    behind = "" if lag is None else f"; the newest is {hxpush_options.ago(lag)} old"
     samples, points = many(summary.samples, "sample"), many(summary.points, "point")
     return f"{where}: {samples} of {points} in {many(summary.calls, 'call')}{steps}, {seconds:.1f} s{behind}"
 
@@ -368,11 +380,3 @@ def _as_json(summary: Summary, seconds: float, requests: int | None) -> dict[str
 
 def _lag_s(summary: Summary) -> float | None:
     return None if summary.newest_ns is None else max(0.0, (time.time_ns() - summary.newest_ns) / 1e9)
-
-
-def _ago(seconds: float) -> str:
-    """`3.2 s`, `12 min`, `5.0 h`, `3 d`: a time for people."""
-    for limit, unit, digits in ((120, "s", 1), (120 * 60, "min", 0), (48 * 3600, "h", 1)):
-        if seconds < limit:
-            return f"{seconds / {'s': 1, 'min': 60, 'h': 3600}[unit]:.{digits}f} {unit}"
-    return f"{seconds / 86400:.0f} d"

@@ -113,7 +113,7 @@ def _behind(entry: Entry) -> dict[str, Any]:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    behind = "-" if row["behind_s"] is None else f"{row['behind_s']:.1f} s"
+    behind = "-" if row["behind_s"] is None else hxpush_options.ago(row["behind_s"])
     up_to = "-" if row["sent_up_to"] is None else row["sent_up_to"][:23] + "Z"
     file = Path(row["file"]).name
     told = [row["server"], row["channel"], up_to, behind, size(row["behind_bytes"]), file, row["position"]]

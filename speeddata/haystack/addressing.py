@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from speeddata.avro.schema import Schema
 from speeddata.errors import UsageError
 from speeddata.haystack.client import Client
-from speeddata.haystack.joining import Joined, by_key, ids_of, join
+from speeddata.haystack.joining import Joined, Problem, by_key, ids_of, join
 from speeddata.haystack.rules import Entry
 from speeddata.haystack.rules import Mapping as PointMap
+from speeddata.names import printable
 
 Schemas = Mapping[str, Sequence[Schema]]  # of each channel, in the order they were used
 
@@ -46,15 +47,45 @@ def refuse_none(found: list[Entry], schemas: Schemas, mapping: PointMap) -> None
     )
 
 
+def timeless(wanted: Iterable[Entry], schemas: Schemas) -> list[Problem]:
+    """Those of *wanted* whose channel has an abscissa that tells no time: they are no history."""
+    abscissas = {
+        channel: schema.abscissa.name
+        for channel, used in schemas.items()
+        for schema in used
+        if schema.time_unit is None
+    }
+    return [
+        Problem(
+            *(entry.channel, entry.signal, printable(f"@{entry.id}" if entry.id else entry.key or "")),
+            what=f"the abscissa {printable(abscissas[entry.channel])} does not tell its unit of time",
+            mend="name it with --time-unit; if it is no time, write skip = true for the signal in the map",
+            fatal=True,
+        )
+        for entry in wanted
+        if entry.channel in abscissas
+    ]
+
+
 def addressed(
-    client: Client, mapping: PointMap, wanted: list[Entry], *, sub_second: Collection[str] = ()
+    client: Client,
+    mapping: PointMap,
+    wanted: list[Entry],
+    schemas: Schemas,
+    *,
+    sub_second: Collection[str] = (),
 ) -> Joined:
     """The points of *wanted*, and what is wrong with the rest; asks once for all ids, once for all keys.
 
     Raises:
         PeerError: the server refuses, or cannot be reached.
     """
+    problems = timeless(wanted, schemas)
+    refused = {(problem.channel, problem.signal) for problem in problems}
+    wanted = [entry for entry in wanted if (entry.channel, entry.signal) not in refused]
     ids = ids_of(wanted)
     by_id = dict(zip(ids, client.read_ids(ids), strict=True)) if ids else {}
     rows = client.read(f"point and {mapping.key_tag}").rows if any(each.key for each in wanted) else []
-    return join(wanted, by_id, by_key(rows, mapping.key_tag), key_tag=mapping.key_tag, sub_second=sub_second)
+    found = by_key(rows, mapping.key_tag)
+    joined = join(wanted, by_id, found, key_tag=mapping.key_tag, sub_second=sub_second)
+    return Joined(joined.points, [*problems, *joined.problems])

@@ -1,7 +1,7 @@
 """Samples as Axon, for servers whose only bulk call is SkySpark's evalAll: an expression a point.
 
-Axon: the scripting language of SkySpark and Haxall. A moment is written in UTC and then moved to the zone of its
-point, since the hour that comes twice in autumn could not be told otherwise.
+In Axon, SkySpark's language, `hisWrite(data, point)` takes dicts of `ts` and `val`. Moments are written in
+UTC and moved to the zone of the point: of the hour that comes twice in autumn it would always be the first.
 """
 
 from __future__ import annotations
@@ -51,8 +51,7 @@ def _values(cells: Cells, not_finite: str) -> list[str]:
     if cells.point.kind == "Bool":
         return ["true" if value else "false" for value in values]
     if cells.point.kind == "Str":
-        # `$` begins an expression in a text of Axon
-        return [quoted(value or "").replace("$", "\\$") for value in values]
+        return [quoted(value or "") for value in values]
     return [_number(value, not_finite) for value in values]
 
 

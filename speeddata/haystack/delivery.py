@@ -1,8 +1,8 @@
 """One call after the other until the server has every sample, or has refused its point by name.
 
-An error of hisWrite is told in the answer, and the columns left of a bad one are written all the same. So a bad
-point is set aside for the run and the rest sent again from there on; what names no point is halved until it
-does.
+An error of hisWrite is told in the answer, and the columns left of a bad one are written all the same. So a
+bad point is set aside for the run and the rest sent again from there on; what names no point is halved until
+it does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from speeddata.names import printable
 
 Call = tuple[Table, ...]
 
-_FATAL = ("PermissionErr", "AuthErr")  # it is the user that is refused, whatever is written
+_OF_THE_USER = ("PermissionErr", "AuthErr")
 _TRIED = 64  # points refused one by one, of all that a call has and none written: then it is no point
 
 log = logging.getLogger("speeddata")
@@ -29,8 +29,8 @@ class Delivery:
     """Sends calls, whatever is wrong with some of their points.
 
     Args:
-        write: one call; returns what was refused, or None. Of a refusal that names a point, the columns left of
-            it are written.
+        write: one call; returns what was refused, or None. Where that names a point, the columns left of it
+            are written.
         set_aside: keeps samples that the server does not want, with the reason.
         where: names the server in errors.
 
@@ -76,7 +76,7 @@ class Delivery:
                 refusal = Refusal("HTTP 400", str(exc), None)
             if refusal is None:
                 self.samples += samples_of(part)
-            elif refusal.kind.endswith(_FATAL):
+            elif of_the_user(refusal):
                 raise self._all_refused(refusal)
             elif refusal.point in (ids := ids_of(part)):
                 assert refusal.point is not None
@@ -136,6 +136,11 @@ def only(call: Call, ids: Sequence[str]) -> Call:
     """*call* with these points alone."""
     wanted = frozenset(ids)
     return tuple(part for table in call if (part := table.only(wanted)) is not None)
+
+
+def of_the_user(refusal: Refusal) -> bool:
+    """Whether it is the user that is refused, whatever is written."""
+    return refusal.kind.endswith(_OF_THE_USER)
 
 
 def samples_of(call: Call) -> int:

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
 from speeddata.batch import Batch
@@ -113,13 +114,15 @@ class Feed:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._quit = True
         if any(thread.is_alive() for thread in self._threads):
             self._stop.ask()
         for thread in self._threads:
             thread.join()
-        self._stack.__exit__(None, None, None)
+        self._stack.__exit__(kind, exc, trace)
 
     def __iter__(self) -> Iterator[list[Item]]:
         """Raises what reading raised, once all that came before it was handed out."""
@@ -131,6 +134,16 @@ class Feed:
                 break
         if self._failure is not None:
             raise self._failure
+
+    @property
+    def gone(self) -> int:
+        """Files that were gone before they were read, so far."""
+        return self._reader.gaps if self._reader is not None else 0
+
+    @property
+    def damaged_bytes(self) -> int:
+        """Passed over in the middle of files, so far."""
+        return self._reader.damaged_bytes if self._reader is not None else 0
 
     def shortfall(self) -> PartlyDone | None:
         """What could not be read, once the windows are at their end; None when nothing is missing."""
@@ -183,7 +196,10 @@ class Feed:
             if source == "-":
                 if not self._wait_for_room(Item(channel.name, batch)):
                     return
-            elif not self._put(Item(channel.name, batch)):
+                continue
+            # Who sends to an endpoint may not say a name: then it is that of the schema, as in the survey.
+            name = batch.schema.name.rpartition(".")[2] if channel.name == source and ":" in source else ""
+            if not self._put(Item(name or channel.name, batch)):
                 self.dropped += batch.count
 
     def _wait_for_room(self, item: Item) -> bool:

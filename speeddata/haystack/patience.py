@@ -12,6 +12,7 @@ from speeddata.errors import PeerError
 from speeddata.interrupts import Stop
 
 FIRST_S, LONGEST_S = 1.0, 60.0  # between tries, before jitter: doubled each time
+AGAIN_S = 600.0  # after which an outage that lasts is told again
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ class UnknownOutcome(PeerError):
 
 
 class Patience:
-    """Tells of an outage when it begins and when it ends, whatever number of tries lies between.
+    """Tells of an outage when it begins and when it ends, and every ten minutes while it lasts.
 
     Args:
         retry_s: passing faults are met by further tries for so long; None: for ever, 0: not at all.
@@ -48,7 +49,7 @@ class Patience:
     def __init__(self, retry_s: float | None, stop: Stop) -> None:
         self.retry_s, self.stop = retry_s, stop
         self._down_since: float | None = None
-        self._where = ""
+        self._where, self._told = "", 0.0
 
     def through(self, work: Callable[[], T], *, repeat: bool = True) -> T:
         """What *work* returns, done again after each `Outage`.
@@ -94,7 +95,11 @@ class Patience:
             self._down_since = time.monotonic()
             until = "until that is over" if self.retry_s is None else f"for {left:.0f} s"
             log.warning("%s: %s; trying again %s", outage.where, outage.what, until)
-            self._where = outage.where
+            self._where, self._told = outage.where, self._down_since
+        elif time.monotonic() - self._told >= AGAIN_S:
+            self._told = time.monotonic()
+            minutes = (self._told - self._down_since) / 60
+            log.warning("%s: %s; still trying, after %.0f min", outage.where, outage.what, minutes)
 
     def _tell_end(self) -> None:
         if self._down_since is not None:

@@ -143,7 +143,7 @@ class Preparer:
         for group in groups:
             there = [(point, columns[point.signal]) for point in group.points if point.signal in columns]
             for point, column in there:
-                _check(point, column)
+                check(point, column)
                 self.told.seen += len(column.values)
                 self._set_aside(point, column, abscissa, schema, when.refused)
             if there and len(when.ns) and (table := self._table(group, there, when)) is not None:
@@ -349,7 +349,10 @@ class Preparer:
             self._resamplers[key].parts = found
 
 
-def _check(point: Point, column: Column) -> None:
+def check(point: Point, column: Column) -> None:
+    """Raises:
+    DataError: the column is none that the point takes.
+    """
     if column.values.ndim != 1 or column.values.dtype.kind not in _FITS[point.kind]:
         kind = "text" if column.values.dtype == object else str(column.values.dtype)
         raise DataError(

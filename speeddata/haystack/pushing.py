@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +13,7 @@ import numpy as np
 
 from speeddata import columnar, cutting
 from speeddata.avro import codec
+from speeddata.avro.codec import Column
 from speeddata.avro.schema import Schema
 from speeddata.batch import Batch
 from speeddata.cutting import Range
@@ -20,9 +23,13 @@ from speeddata.haystack.delivery import Call
 from speeddata.haystack.feeding import Item
 from speeddata.haystack.points import Point, Table
 from speeddata.haystack.positions import Place, State
-from speeddata.haystack.preparing import Aside, Preparer
+from speeddata.haystack.preparing import Aside, Preparer, check
 from speeddata.recording.reading import Recorded
 from speeddata.stages import Tally
+
+_PLAIN = (bool, int, float, str)
+
+log = logging.getLogger("speeddata")
 
 # Points for the signals of a channel that was not there at the start, or whose schema has changed.
 Addresses = Callable[[str, Schema], Sequence[Point]]
@@ -78,6 +85,7 @@ class Pusher:
         if self.state is not None:
             self.preparer.restore(self.state.preparer)
         self._signals = _signals(self.points)
+        self._unfit: set[str] = set()  # points whose signals are of another kind
 
     def push(self, window: Sequence[Item]) -> None:
         """Send what is in *window*; when this returns, it is on the server or set aside, and remembered.
@@ -85,7 +93,7 @@ class Pusher:
         Raises:
             PeerError: the server cannot be reached, or refuses everything: the positions stay.
             HostError: what has to be kept cannot be written.
-            DataError: a signal is none that its point takes.
+            UsageError: the abscissa is no time.
         """
         for item in window:
             self._meet(item.channel, item.batch.schema)
@@ -124,10 +132,29 @@ class Pusher:
     def _tables(self, channel: str, batches: Iterable[Batch], names: Sequence[str]) -> list[Table]:
         tally = Tally()
         found: list[Table] = []
-        cut = cutting.cut(batches, self.span)
-        for schema, columns in columnar.pieces(cut, names, tally=tally, where=channel):
-            found += self.preparer.tables(channel, schema, columns)
+        # Schema by schema: one that makes another kind of a signal must not hold up what comes behind it.
+        for _, alike in groupby(batches, key=lambda batch: batch.schema.text):
+            cut = cutting.cut(alike, self.span)
+            for schema, columns in columnar.pieces(cut, names, tally=tally, where=channel):
+                found += self.preparer.tables(channel, schema, self._fitting(channel, schema, columns))
         self.undecodable += tally.undecodable
+        return found
+
+    def _fitting(self, channel: str, schema: Schema, columns: Mapping[str, Column]) -> Mapping[str, Column]:
+        """*columns* without those that are none of their point's kind, which are set aside."""
+        found = dict(columns)
+        for point in self.points:
+            if point.channel.lower() != channel.lower() or point.signal not in columns:
+                continue
+            column = columns[point.signal]
+            try:
+                check(point, column)
+            except DataError as exc:
+                del found[point.signal]
+                if point.id not in self._unfit:
+                    self._unfit.add(point.id)
+                    log.warning("%s; set aside; %s", exc.what, exc.mend)
+                self.aside.keep_all([_aside(point, exc.what, schema, columns[schema.abscissa.name], column)])
         return found
 
     def _send(self, tables: Sequence[Table]) -> None:
@@ -148,12 +175,26 @@ class Pusher:
         """Behind the last block of each file whose channel has points."""
         last: dict[tuple[str, Path], Recorded] = {}
         for item in window:
-            if item.recorded is not None and item.channel.lower() in self._signals:
+            if item.recorded is None or self._was_sent(item):  # what was is behind its place, or at it
+                continue
+            if item.channel.lower() in self._signals:
                 last[item.channel, item.recorded.path] = item.recorded
         return [
             Place(channel, path, recorded.position(recorded.batch.count), _newest_ns(recorded.batch))
             for (channel, path), recorded in last.items()
         ]
+
+
+def _aside(point: Point, why: str, schema: Schema, abscissa: Column, column: Column) -> Aside:
+    """All samples of *column* as they are to be kept; what JSON has no word for as text."""
+    there = slice(None) if column.valid is None else column.valid
+    times = abscissa.values[there].astype(object)
+    if abscissa.valid is not None:
+        times[~abscissa.valid[there]] = None
+    plain = [each if isinstance(each, _PLAIN) else str(each) for each in column.values[there].tolist()]
+    values = np.empty(len(plain), object)
+    values[:] = plain
+    return Aside(point, why, schema.time_unit or "ns", times, values)
 
 
 def _newest_ns(batch: Batch) -> int | None:

@@ -12,7 +12,7 @@ from typing import Literal
 from speeddata import cutting
 from speeddata.avro.schema import Schema
 from speeddata.cutting import Range
-from speeddata.errors import Interrupted, UsageError
+from speeddata.errors import UsageError
 from speeddata.haystack.addressing import addressed, entries, refuse_none
 from speeddata.haystack.batching import MAX_BYTES
 from speeddata.haystack.client import Client
@@ -88,6 +88,7 @@ class Run:
     Attributes:
         problems: what keeps signals from their points, and what is to be known of the others.
         shortfalls: what could not be read or written, in words.
+        interrupted: 130 or 143 where a signal came before the end of a recording, else 0.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Run:
         self._recorded = all(map(is_file, named))
         self.problems: list[Problem] = []
         self.shortfalls: list[str] = []
+        self.interrupted = 0
         surveyed = survey([name for name in named if name != "-"], wanted, stop)
         self._span = _ended(span, surveyed, wanted.time_unit)
         self._points = self._look_up(surveyed)
@@ -140,7 +142,6 @@ class Run:
         Raises:
             PeerError: the server cannot be reached, or refuses everything.
             HostError, DataError: the rest cannot be read, or what has to be kept not be written.
-            Interrupted: before the end of a recording.
         """
         summary = Summary(points=len(self._points))
         aside: Keeper = _Forgetful() if rehearse else self._aside
@@ -178,14 +179,13 @@ class Run:
                         break
                 pusher.finish()
             except Outage:
-                if not (self._stop.asked and self._recorded):
+                if not (self._stop.status and self._recorded):
                     raise
                 log.info("%s: not all was sent; the next run goes on there", self._client.where)
         tell(0)
         if isinstance(writer, _Rehearsal):
             summary.first = writer.first
-        if self._stop.status and ends:
-            raise Interrupted(self._stop.status)
+        self.interrupted = self._stop.status if ends else 0
         if pusher.undecodable:
             self.shortfalls.append(f"{pusher.undecodable} datums are not what the schema says")
         if (shortfall := feed.shortfall()) is not None:
@@ -225,9 +225,9 @@ class Run:
         wanted = entries(self._mapping, surveyed.schemas)
         if not self._wanted.follow:
             refuse_none(wanted, surveyed.schemas, self._mapping)
-        if not wanted:
-            return []
-        joined = addressed(self._client, self._mapping, wanted, sub_second=surveyed.sub_second)
+        joined = addressed(
+            self._client, self._mapping, wanted, surveyed.schemas, sub_second=surveyed.sub_second
+        )
         self.problems += joined.problems
         return joined.points
 
@@ -248,7 +248,7 @@ class Run:
         ]
         if not wanted:
             return []
-        joined = addressed(self._client, self._mapping, wanted)
+        joined = addressed(self._client, self._mapping, wanted, {channel: [schema]})
         self.problems += joined.problems
         for problem in joined.fatal:
             log.warning("%s: %s; %s", *problem.row()[::2], problem.mend)

@@ -15,7 +15,7 @@ import numpy as np
 from speeddata.errors import PeerError
 from speeddata.haystack.axon import expressions
 from speeddata.haystack.client import BadRequest, Client, Refused, Unsupported
-from speeddata.haystack.delivery import Call, ids_of, only
+from speeddata.haystack.delivery import Call, ids_of, of_the_user, only
 from speeddata.haystack.hisgrid import batch_body, single_body
 from speeddata.haystack.kinds import DateTime, Value
 from speeddata.haystack.points import SECOND_NS, Table
@@ -73,7 +73,7 @@ class Tiers:
         self.calls = 0
 
     def write(self, call: Call) -> Refusal | None:
-        """Write *call*; return what was refused. Where that names a point, the columns left of it are written.
+        """Write *call*; return what was refused: where that names a point, what is left of it is written.
 
         Raises:
             TooLarge, BadRequest: the server takes no body of that size, or not this one.
@@ -129,8 +129,7 @@ class Tiers:
     def _evaluate(self, call: Call) -> Refusal | None:
         self.calls += 1
         refusals = [
-            refusal_of(grid)
-            for grid in self._client.eval_all(expressions(call, not_finite=self._not_finite))
+            refusal_of(grid) for grid in self._client.eval_all(expressions(call, not_finite=self._not_finite))
         ]
         ids = [point for point in ids_of(call) if any(table.samples for table in only(call, [point]))]
         if len(refusals) == 1 and len(ids) > 1:  # the call as a whole
@@ -161,7 +160,9 @@ class Tiers:
         if self._appears(sample):
             self._settle("batch")
             return None
-        if self._single((sample.only,)) is None and self._appears(sample):
+        if self._single((sample.only,)) is not None:  # what has just been taken in the other form
+            return self._single(call)
+        if self._appears(sample):
             self._settle("single")
             return self._single(call)
         # Neither can be read again: a server that keeps so much history only, or none.
@@ -182,7 +183,9 @@ class Tiers:
             return Refusal("", str(exc), None)
 
     def _fall_back(self, call: Call, refusal: Refusal) -> Refusal | None:
-        """Where many points were refused as a whole: is it the form, or one of them? One is written both ways."""
+        """Where a call was refused as a whole: is it the form, or a point? One is written both ways."""
+        if of_the_user(refusal):
+            return refusal
         for sample in _newest(call):
             try:
                 if self._single((sample.only,)) is not None:

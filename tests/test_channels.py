@@ -31,6 +31,13 @@ def test_channels_that_were_named_stay_in_that_order():
     assert list(taken(fed, made(fed)).by_name) == ["rig", "pump"]
 
 
+def test_pages_of_channels_that_were_named_are_in_that_order_whichever_came_first():
+    fed = Fed().rig("pump", source="pump").rig("rig", source="rig")
+    channels = made(fed)
+    fed.states = dict(reversed(fed.states.items()))  # rig was named first, and pump's news came first
+    assert list(taken(fed, channels).known) == ["rig", "pump"]
+
+
 def test_signals_are_picked_by_name_or_by_channel_and_name():
     fed = Fed().rig("rig").rig("pump")
     assert taken(fed, made(fed, "w*", "pump.ramp")).known == {

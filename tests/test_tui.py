@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import importlib.util
@@ -234,6 +235,40 @@ def test_it_is_served_to_browsers_where_asked(spawn, wait_for):
     assert "https://" not in page
     assert asked(port, Host=f"evil.example:{port}")[0] == 403
     assert asked(port, "/ws", Origin="http://evil.example")[0] == 403
+    assert serving.terminate() == 0
+
+
+@needs_web
+def test_a_key_pressed_in_a_browser_arrives(rig, spawn, wait_for):
+    port = tcp_port()
+    serving = spawn("tui", rig.name, "--serve", f"127.0.0.1:{port}")
+
+    import aiohttp  # comes with textual-serve
+
+    async def talk():
+        shown = b""
+        async with (
+            aiohttp.ClientSession() as browser,
+            browser.ws_connect(f"http://127.0.0.1:{port}/ws?width=120&height=40") as page,
+        ):
+
+            async def until(text):
+                nonlocal shown
+                while text not in shown:
+                    message = await asyncio.wait_for(page.receive(), 20)
+                    shown += message.data if isinstance(message.data, bytes) else b""
+                shown = b""
+
+            await until(b"sine_wave")
+            await page.send_json(["stdin", "?"])
+            await until(b"begin a mark here")
+
+    def connected():
+        with contextlib.suppress(aiohttp.ClientConnectorError):
+            asyncio.run(talk())
+            return True
+
+    wait_for(connected)
     assert serving.terminate() == 0
 
 

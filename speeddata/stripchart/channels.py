@@ -89,10 +89,17 @@ class Channels:
                 del self.by_name[name]
                 self.known.pop(name, None)
                 self.version += 1
-        if self.version != version and not any(state.source for state in states):
-            self.by_name = dict(sorted(self.by_name.items()))
-            self.known = dict(sorted(self.known.items()))
+        if self.version != version:
+            self._order(states)
         return bool(news)
+
+    def _order(self, states: Sequence[ChannelState]) -> None:
+        """Whatever came first: as they were named, which is the order of the states, or by name."""
+        names = [state.name for state in states]
+        if not any(state.source for state in states):
+            names.sort()
+        self.by_name = {name: self.by_name[name] for name in names if name in self.by_name}
+        self.known = {name: self.known[name] for name in names if name in self.known}
 
     def _channel(self, name: str) -> Channel:
         if name not in self.by_name:

@@ -157,10 +157,17 @@ class _Handlers:
         if not self.first:
             self.first, self.insisting = number, time.monotonic() + ECHO_S
             self.stop.ask(STATUS[number])
-            self.previous[posix_signal.SIGALRM] = posix_signal.signal(posix_signal.SIGALRM, self.on_overdue)
-            self.previous_timer = posix_signal.setitimer(posix_signal.ITIMER_REAL, self.grace_s, self.grace_s)
+            self.arm()
         elif number != self.first or time.monotonic() >= self.insisting:
+            self.arm()  # the first one's handler may be what is interrupted here
             raise Interrupted(STATUS[number])
+
+    def arm(self) -> None:
+        """Insist, after a while, again and again."""
+        if posix_signal.SIGALRM not in self.previous:
+            self.previous[posix_signal.SIGALRM] = posix_signal.signal(posix_signal.SIGALRM, self.on_overdue)
+        if self.previous_timer is None:
+            self.previous_timer = posix_signal.setitimer(posix_signal.ITIMER_REAL, self.grace_s, self.grace_s)
 
     def on_overdue(self, _number: int, _frame: FrameType | None) -> None:
         raise Interrupted(STATUS[self.first])

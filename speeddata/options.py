@@ -118,6 +118,7 @@ LISTEN = Parsed("[addr:]port", lambda text: names.Endpoint.parse(text, default_h
 NAME = Parsed("name", names.channel_name)
 NETWORK = Parsed("network", _network)
 SCHEMA = Parsed("file", SchemaFile)
+PLACE = Parsed("path", str)  # of a file or directory that settings name beside themselves
 TEXTS = Parsed("name", str.strip)
 TAG = Parsed("tag", _tag)
 
@@ -366,7 +367,7 @@ def _options_of_verbs(ctx: click.Context) -> list[str]:
 
 
 def _checked(ctx: click.Context, option: click.Option, value: Any, found: settings.Settings) -> Any:
-    if option.type is SCHEMA:
+    if option.type in (SCHEMA, PLACE):
         value = str(found.beside(value))
     try:
         option.type_cast_value(ctx, value)

@@ -303,6 +303,8 @@ def _live(source: str, wanted: Wanted, stop: Stop) -> Iterator[Channel]:
         nonlocal came
         for batch in decodable(live, tally):
             came = True
+            if wanted.schema is None:  # a source that sends straight here has said its name by now
+                opened.name = live.channel or source
             yield batch
 
     with _found(source, live):

@@ -53,16 +53,16 @@ class Ops:
             raise Refused("haystack::PermissionErr", f"Missing 'admin' permission: {what}")
 
     def about(self, _: Grid) -> Grid:
-        version = self._server.version
+        version, batch = self._server.version, self._server.modes.batch
         told = {
             "haystackVersion": "4.0.0" if version.startswith("4") else "3.9.15",
             "projName": self._server.project or "sys",
             "serverName": "vm",
             "serverBootTime": Stamp(self._server.booted, "UTC"),
             "serverTime": Stamp(time.time_ns() // 1_000_000 * 1_000_000, "UTC"),
-            "productName": "Haxall",
+            "productName": "Other" if batch == "silent" else "Haxall",
             "productUri": Uri("https://haxall.io/"),
-            "productVersion": version,
+            "productVersion": "3.1.7" if batch == "error" else version,  # the last without it
             "moduleName": "hxd",
             "moduleVersion": version,
             "vendorName": "SkyFoundry",

@@ -121,6 +121,7 @@ class HaystackServer:
         self.booted = time.time_ns() // 1_000_000 * 1_000_000
         self.bad = self.folio.bad  # by id: points that refuse whatever is written to them, and why
         self.faults: list[Fault] = []
+        self.waiting = 0  # calls that `freeze` holds up
         self.ended = threading.Event()
         self._thawed = threading.Event()
         self._thawed.set()
@@ -195,7 +196,9 @@ class HaystackServer:
     # --- for the handler
 
     def next_fault(self, op: str) -> Fault:
+        self.waiting += 1
         self._thawed.wait()
+        self.waiting -= 1
         with self._lock:
             for fault in self.faults:
                 if fault.op in (op, "*"):

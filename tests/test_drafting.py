@@ -117,6 +117,17 @@ def test_signals_of_all_schemas_of_a_channel_are_drafted_once():
     parse_toml(text)
 
 
+def test_a_channel_whose_abscissa_is_no_time_is_told():
+    fields = [{"name": "angle", "type": "double"}, {"name": "a", "type": "int"}]
+    text = draft([("press", schema.parse(json.dumps({"type": "record", "name": "r", "fields": fields})))])
+    assert lines(text)[:2] == [
+        "# press",
+        "# Its abscissa angle does not tell its unit of time: name it with --time-unit, or nothing of this"
+        " is written.",
+    ]
+    parse_toml(text)
+
+
 def test_a_draft_of_nothing_is_a_map_of_nothing():
     assert parse_toml(draft([])).rules == ()
 

@@ -79,6 +79,24 @@ def test_a_channel_without_time_has_no_points_and_nobody_is_asked_for_them(asked
     assert problem.what == "the abscissa angle does not tell its unit of time"
 
 
+def test_a_signal_whose_type_or_unit_changes_between_recordings_is_told(asked):
+    def of(kind, unit):
+        return schema(TIME, {"name": "x", "type": kind, "unit": unit}, {"name": "y", "type": kind})
+
+    old, new = of("string", "mV"), of("double", "V")
+    joined, _ = asked(DEFAULT, {"rig": [of("double", "volt"), old, new]}, point("a", speeddataKey="rig.x"))
+    assert [each.id for each in joined.points] == ["a"]
+    said = [(each.signal, each.what, each.fatal) for each in joined.problems if "changes" in each.what]
+    assert said == [
+        ("x", "its type changes between recordings: Str, now Number", False),
+        ("x", "its unit changes between recordings: mV, now V", False),
+        ("y", "its type changes between recordings: Str, now Number", False),
+    ]
+    fixed = parse_toml('point = [{ signal = "rig.x", unit = "kV" }]', "map")
+    joined, _ = asked(fixed, {"rig": [of("int", "mV"), new]}, point("a", speeddataKey="rig.x", unit="kV"))
+    assert joined.problems == []
+
+
 def test_a_map_has_to_stand_for_something_where_there_is_something():
     nothing = parse_toml('point = [{ signal = "pump.*" }]', "map")
     skips = parse_toml('point = [{ signal = "rig.*", skip = true }]', "map")

@@ -111,6 +111,11 @@ def test_records_come_in_the_order_of_their_ids_and_none_where_there_is_none(ser
     assert (b["id"], b["tz"]) == (Ref("b"), "New_York")
 
 
+def test_of_unknown_ids_alone_there_is_no_record(server):
+    with session(server) as haystack:
+        assert haystack.read_ids(["x", "y"]) == [None, None]
+
+
 def test_many_ids_are_asked_for_in_several_calls_and_none_in_none(server, monkeypatch):
     monkeypatch.setattr(client, "_IDS", 2)
     with session(server) as haystack:

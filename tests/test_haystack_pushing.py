@@ -15,7 +15,7 @@ from haystack_recording import Recording
 
 from speeddata.cutting import Range
 from speeddata.errors import PeerError
-from speeddata.haystack.feeding import Feed
+from speeddata.feeding import Feed
 from speeddata.haystack.points import MILLISECOND_NS, SECOND_NS, Point
 from speeddata.haystack.positions import State
 from speeddata.haystack.preparing import Preparer
@@ -73,7 +73,16 @@ class Bench:
         self.recording = Recording(folder / "data")
         self.aside = None
 
-    def run(self, server, *points, resample="last", more=lambda channel, schema: [], known=(), blocks=None):
+    def run(
+        self,
+        server,
+        *points,
+        resample="last",
+        more=lambda channel, schema: [],
+        misfits=lambda channel, schema: {},
+        known=(),
+        blocks=None,
+    ):
         """One run over what is there, a block a window; the pusher."""
         root = self.recording.folder
         with State(self.path) as state:
@@ -85,6 +94,7 @@ class Bench:
                 state=state,
                 span=Range(),
                 more_points=more,
+                misfits=misfits,
                 points=list(points or [VOLTS]),
                 known=set(known),
             )
@@ -301,3 +311,20 @@ def test_a_damaged_block_is_counted_and_passed(bench):
     pusher = bench.run(server)
     assert server.history["p-volts"] == volts(0, 1)
     assert pusher.undecodable == 2
+
+
+def test_what_was_recorded_in_another_unit_is_set_aside_and_never_taken_for_this_one(bench, caplog):
+    bench.recording.begin(VOLTS_TEXT)
+    bench.volts(0, 1)
+    amps = text(volts="double", amps="double")
+    bench.recording.begin(amps)
+    bench.recording.add(datum(amps, n * S, volts=n / 8, amps=0.0) for n in (2, 3))
+    server = Server()
+    old = {"volts": "was in mV when it was recorded, and its point takes V"}
+    bench.run(server, misfits=lambda channel, schema: {} if "amps" in schema.text else old)
+    assert server.history == {"p-volts": [(2 * S, 0.25), (3 * S, 0.375)]}
+    assert bench.rejects() == [("p-volts", [[NOON, 0.0], [NOON + S, 0.125]])]
+    assert [record.getMessage() for record in caplog.records] == [
+        "signal rig.volts was in mV when it was recorded, and its point takes V; set aside; "
+        "convert it, and send it by itself"
+    ]

@@ -13,6 +13,7 @@ from hxpush_by_hand import NOON, PASSWORD, TIME, VOLTS, S, bench, record
 from speeddata.avro import schema as schemas
 from speeddata.cutting import Range
 from speeddata.errors import UsageError
+from speeddata.haystack import running
 from speeddata.haystack.client import Client
 from speeddata.haystack.mapping import DEFAULT, parse_toml
 from speeddata.haystack.positions import State
@@ -122,3 +123,21 @@ def test_a_map_that_stands_for_nothing_there_is_refused(bench, start):
 def test_where_more_is_awaited_what_the_map_stands_for_may_still_come(bench, start):
     bench.record(1)
     assert start(mapping=PUMPS, follow=True).points == []
+
+
+@pytest.mark.parametrize(
+    ("said", "form"),
+    [
+        ({}, None),
+        ({"form": "batch"}, "batch"),
+        ({"form": "single"}, None),
+        ({"form": "single", "found": "1000"}, "single"),
+        ({"form": "single", "found": "-1"}, None),
+        ({"form": "single", "found": "5000"}, None),
+        ({"form": "batch", "found": "0"}, "batch"),
+        ({"form": "both", "found": "1000"}, None),
+    ],
+)
+def test_that_a_server_takes_single_points_is_remembered_for_an_hour(said, form):
+    assert running._remembered(said, 1000 + 3599.0) == form
+    assert form != "single" or running._remembered(said, 1000 + 3600.0) is None

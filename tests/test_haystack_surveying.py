@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
-from by_hand import LOOPBACK, RIG_TEXT, Bench, Source
+from by_hand import LOOPBACK, RIG_TEXT, Bench, Source, rig, unused_port
 from hxpush_by_hand import NOON, TIME, VOLTS, S, record
 
 from speeddata.avro import schema as schemas
-from speeddata.errors import DataError, HostError
+from speeddata.errors import DataError, HostError, PeerError
+from speeddata.haystack import surveying
 from speeddata.haystack.surveying import survey
 from speeddata.interrupts import Stop
 from speeddata.sources import Wanted
@@ -81,6 +84,32 @@ def test_a_live_channel_is_known_by_its_announcement(spawn, free_port, wait_for,
         found = look(channel_name)
     assert [each.text for each in found.schemas[channel_name]] == [schemas.parse(RIG_TEXT).text]
     assert found.files == {}
+
+
+def test_what_comes_straight_to_an_endpoint_is_known_by_what_its_source_says():
+    port = unused_port()
+    source, over = Source("rig2", port), threading.Event()
+
+    def speak() -> None:
+        while not over.wait(0.05):
+            source.announce()
+            source.send(rig([1]))
+
+    speaker = threading.Thread(target=speak)
+    speaker.start()
+    try:
+        assert look(f"127.0.0.1:{port}").schemas == {"rig2": [schemas.parse(RIG_TEXT)]}
+    finally:
+        over.set()
+        speaker.join()
+    unheard = survey([f"127.0.0.1:{port}"], Wanted(on=[LOOPBACK]), Stop(), listen=False)
+    assert unheard.schemas == {}
+
+
+def test_an_endpoint_at_which_nothing_arrives_is_told(monkeypatch):
+    monkeypatch.setattr(surveying, "FIND_S", 0.05)
+    with pytest.raises(PeerError, match="nothing came that says its schema"):
+        look(f"127.0.0.1:{unused_port()}")
 
 
 def test_a_schema_that_is_given_needs_no_announcement():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import haystack_ops
 import numpy as np
@@ -14,7 +15,7 @@ from haystack_tables import T0, added, client_of, expected, names, point, table,
 from independent_haystack import haystack_py  # noqa: F401
 
 from speeddata.errors import PeerError
-from speeddata.haystack import tiers
+from speeddata.haystack import tiers as tiers_room
 from speeddata.haystack.client import TooLarge
 from speeddata.haystack.delivery import Delivery
 from speeddata.haystack.points import SECOND_NS, Cells, Table
@@ -22,7 +23,7 @@ from speeddata.haystack.points import SECOND_NS, Cells, Table
 
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch):
-    monkeypatch.setattr(tiers, "_LOOKS_S", (0.0, 0.01))
+    monkeypatch.setattr(tiers_room, "_LOOKS_S", (0.0, 0.01))
 
 
 @contextmanager
@@ -155,6 +156,58 @@ def test_one_of_another_make_gets_single_calls_where_nothing_can_be_proven(mode)
             singles = [call.ids for call in server.calls if call.op == "hisWrite"][-3:]
             assert singles == [("p0",), ("p1",), ("p2",)]
         assert (found, server.count("hisRead")) == ([], 0)
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_a_backlog_goes_in_one_call_a_batch_where_only_the_newest_1000_samples_are_kept(newer):
+    """Of 10 points 10,000 samples each, in calls of 50,000; the server may have newer ones, which stay."""
+    with HaystackServer(max_items=1000) as server, client_of(server) as client:
+        server.add(*(record(id) for id in names(10)))
+        if newer:
+            assert tiers_of(client).write((table(names(10), 1000, first=20_000),)) is None
+        before = server.count("hisWrite")
+        writer = tiers_of(client, [], None)
+        for first in (0, 5000):
+            assert writer.write((table(names(10), 5000, first=first),)) is None
+        assert server.count("hisWrite") - before == writer.calls == 2
+        kept = expected(1000, first=20_000 if newer else 9000)
+        assert all(server.history(id) == kept for id in names(10))
+
+
+@pytest.mark.parametrize("make", ["_unknown", "_hurried"])
+def test_a_server_that_restarts_and_forgets_within_the_proof_is_not_degraded(make, request, monkeypatch):
+    request.getfixturevalue(make)
+    whole = haystack_ops.Ops.his_write
+    with trying(max_items=1000) as (server, found, tiers):
+
+        def forgetting(self, grid):
+            answer = whole(self, grid)
+            monkeypatch.setattr(haystack_ops.Ops, "his_write", whole)
+            server.restart(forget=True)
+            return answer
+
+        monkeypatch.setattr(haystack_ops.Ops, "his_write", forgetting)
+        assert tiers.write((table(names(3), 5),)) is None
+        calls = server.count("hisWrite")
+        assert tiers.write((table(names(3), 5, first=5),)) is None
+        assert (found, server.count("hisWrite")) == (["batch"] * (make == "_unknown"), calls + 1)
+
+
+@pytest.mark.usefixtures("_unknown")
+def test_the_single_form_is_doubted_after_an_hour(monkeypatch):
+    now_s = [1000.0]
+    monkeypatch.setattr(tiers_room, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    with trying(batch="silent") as (server, found, tiers):
+        assert tiers.write((table(names(3)),)) is None
+        server.modes.batch = "yes"  # it was renewed meanwhile
+        now_s[0] += 3599
+        assert tiers.write((table(names(3), first=3),)) is None
+        assert found == ["single"]
+        now_s[0] += 1
+        calls = server.count("hisWrite")
+        assert tiers.write((table(names(3), first=6),)) is None
+        assert (found, server.count("hisWrite")) == (["single", "batch"], calls + 1)
+        assert written(server, rows=9)
 
 
 @pytest.mark.usefixtures("_unknown")

@@ -21,7 +21,7 @@ from haystack_calls import failing, reaching, target
 from scripted_server import DEADLINE_S, OK, Server, answered, hears
 
 from speeddata.errors import PeerError, UsageError
-from speeddata.haystack import transport
+from speeddata.haystack import deadlines, transport
 from speeddata.haystack.patience import Outage
 from speeddata.haystack.transport import Transport
 from speeddata.interrupts import Stop
@@ -122,7 +122,7 @@ def test_an_answer_does_not_show_what_is_in_it():
         (answered("200 OK", "Content-Type: text/zinc; charset=UTF-8", body="°C".encode()), "°C"),
         (answered("200 OK", "Content-Type: text/zinc; charset=iso-8859-1", body=b"\xb0C"), "°C"),
         (answered("200 OK", body=b"\xb0C"), "\N{REPLACEMENT CHARACTER}C"),
-        (answered("200 OK", "Content-Encoding: gzip", body=gzip.compress(b"packed")), "packed"),
+        (answered("200 OK", "Content-Encoding: gzip", body=gzip.compress(b"packed", mtime=0)), "packed"),
         (answered("204 Nothing", "Content-Encoding: gzip"), ""),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n1\r\n!\r\n0\r\n\r\n", "hi!"),
         (b"HTTP/1.0 200 OK\r\n\r\nto the end", "to the end"),
@@ -156,7 +156,7 @@ def _small(monkeypatch):
     [
         answered("200 OK", body=bytes(2 << 20)),
         b"HTTP/1.1 200 OK\r\n\r\n" + bytes(2 << 20),
-        answered("200 OK", "Content-Encoding: gzip", body=gzip.compress(bytes(1 << 30), 1)),
+        answered("200 OK", "Content-Encoding: gzip", body=gzip.compress(bytes(1 << 30), 1, mtime=0)),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"10000\r\n%s\r\n" % bytes(65536) * 32,
     ],
     ids=["long", "endless", "bomb", "chunks"],
@@ -179,7 +179,7 @@ def test_an_answer_of_just_the_bound_is_taken():
     "script",
     [
         answered("200 OK", "Content-Encoding: br", body=b"x"),
-        answered("200 OK", "Content-Encoding: gzip, gzip", body=gzip.compress(gzip.compress(b"x"))),
+        answered("200 OK", "Content-Encoding: gzip, gzip", body=b"packed twice"),
     ],
 )
 def test_what_was_not_asked_for_is_not_unpacked(script):
@@ -384,3 +384,35 @@ def test_zlib_bounds_what_it_makes_at_a_time():
     """What the bound on unpacked answers rests on."""
     unpack = zlib.decompressobj(31)
     assert len(unpack.decompress(gzip.compress(bytes(1 << 24)), 100)) == 100
+
+
+# -- the end is asked for ------------------------------------------------------------------------------------
+
+
+def silent(connection: socket.socket) -> None:
+    """Take all, and never answer."""
+    while connection.recv(65536):
+        pass
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("kind", ["call", "last word"])
+def test_the_wish_for_an_end_breaks_a_call_off_and_one_begun_after_it_later(secure, kind, monkeypatch):
+    monkeypatch.setattr(deadlines, "LAST_S", 0.4)
+    stop = Stop()
+    if kind == "last word":
+        stop.ask(143)
+    with Server(silent) as server:
+        place = target(server.port, "https" if secure else "http")
+        way = Transport(place, connect_s=2, read_s=5, retry_s=None, stop=stop, stop_s=0.1)
+        timer = threading.Timer(0.05, stop.ask, (143,))
+        timer.start()
+        began_s = time.monotonic()
+        with pytest.raises(Outage) as raised:
+            way.request("GET", "about")
+        took_s = time.monotonic() - began_s
+        timer.join()
+        way.close()
+    assert raised.value.what == "no answer in time, once the end was asked for"
+    assert took_s < 3
+    assert took_s > (0.1 if kind == "call" else 0.4)

@@ -6,6 +6,7 @@ import json
 import subprocess
 
 import pytest
+from by_hand import LOOPBACK, Source, is_listening, rig, unused_port
 from conftest import ROOT
 from haystack_server import point
 from hxpush_by_hand import NOON, NOTE, PASSWORD, TIME, VOLTS, S, bench, record
@@ -68,6 +69,21 @@ def test_a_pipe_is_written_too(bench):
     assert (running.process.returncode, err) == (0, b"")
     assert json.loads(out.splitlines()[-1])["samples"] == 6
     assert len(bench.volts()) == 3
+
+
+def test_that_a_pipe_is_too_fast_for_its_points_is_told_before_anything_is_written(bench, wait_for):
+    bench.points()
+    rows = [{"time": NOON + n * S // 4, "volts": float(n), "note": "x"} for n in range(8)]
+    path = record(bench.data, "rig", [TIME, VOLTS, NOTE], rows)
+    bench.server.fault("hisWrite", slow=60)
+    running = bench.start("--flush", "10ms", stdin=subprocess.PIPE)
+    running.process.stdin.write(path.read_bytes())
+    running.process.stdin.flush()
+    assert running.stderr.line() == (
+        "speeddata: rig.volts: samples share a moment of their point, "
+        "and what --resample makes of them is sent"
+    )
+    assert bench.volts() == []
 
 
 def test_following_writes_what_comes_until_it_is_stopped_which_is_no_failure(bench, wait_for):
@@ -347,3 +363,63 @@ def test_without_the_extra_it_says_what_to_install(bench):
         b"speeddata: needs urllib3, which is not installed; pip install 'speeddata[haystack]'\n"
     )
     assert bench.start("map", "--init", "data/", env={"PYTHONPATH": path}).wait() == 0
+
+
+def test_ids_that_the_server_does_not_have_at_all_are_told_one_by_one(bench):
+    bench.record(2)
+    given = bench.map('point = [{ signal = "rig.volts", id = "nope" }, { signal = "rig.note", id = "no" }]')
+    status, out, err = bench.hxpush("data/", "--map", given)
+    assert (status, bench.server.count("hisWrite")) == (5, 0)
+    assert (
+        "speeddata: rig.volts (@nope): the server has no record of that id; correct the id in the map" in err
+    )
+    assert ": 0 samples of 0 points" in out
+
+
+def test_a_comparison_of_what_has_no_point_is_none(bench):
+    bench.record(2)
+    status, out, err = bench.hxpush("data/", "--verify")
+    assert (status, out) == (5, "")
+    assert err.endswith("speeddata: --verify: 2 signals without a point that fits\n")
+
+
+@pytest.mark.parametrize("verb", [(), ("map", "--check"), ("provision",)])
+def test_files_that_the_settings_name_lie_beside_them(bench, verb):
+    bench.points()
+    bench.record(1)
+    beside = bench.tmp_path / "etc"
+    beside.mkdir()
+    (beside / "map.toml").write_text('point = [{ signal = "rig.volts" }]')
+    (beside / "secret").write_text(PASSWORD)
+    (beside / "secret").chmod(0o600)
+    lines = ['map = "map.toml"', 'password-file = "secret"', 'state = "kept"', 'ca-file = "no.pem"']
+    (beside / "speeddata.toml").write_text("\n".join(["[hxpush]", *lines[:3], ""]))
+    command = (*verb, "data/", "-C", "etc/speeddata.toml")
+    status, _, err = bench.hxpush(*command, env={"SPEEDDATA_HX_PASSWORD": ""})
+    assert (status, err) == (0, "")
+    assert (beside / "kept").is_dir() == (verb == ())
+    (beside / "speeddata.toml").write_text("\n".join(["[hxpush]", *lines, ""]))
+    url = {"SPEEDDATA_HX_URL": "https://127.0.0.1:9/api"}
+    status, _, err = bench.hxpush(*command, env={"SPEEDDATA_HX_PASSWORD": "", **url})
+    assert (status, err) == (2, "speeddata: etc/no.pem: No such file or directory\n")
+
+
+def test_a_body_too_small_for_anything_is_refused(bench):
+    bench.record(1)
+    told = "speeddata: --max-body: 999 bytes; give at least 1000\n"
+    assert bench.hxpush("data/", "--max-body", "999") == (2, "", told)
+
+
+def test_what_comes_straight_to_an_endpoint_goes_to_the_points_of_the_channel_that_it_says_it_is(
+    bench, wait_for
+):
+    bench.server.add(point("p-pump", unit="V", speeddataKey="pump.volts"))
+    port = unused_port()
+    running = bench.start(f"127.0.0.1:{port}", "--flush", "100ms", "-i", LOOPBACK)
+    source = Source("pump", port)  # its schema is called otherwise
+    wait_for(lambda: is_listening(port))
+    source.announce()
+    source.send(rig([7]))
+    wait_for(lambda: bench.server.history("p-pump"))
+    assert running.terminate() == 5  # note has no point
+    assert [value for _, value in bench.server.history("p-pump")] == [0.875]

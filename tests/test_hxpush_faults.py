@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
 
 import pytest
 import trustme
@@ -24,7 +25,7 @@ def test_what_is_recorded_while_the_server_is_away_arrives_afterwards_once_and_i
     wait_for(bench.all_there)
     bench.stop()
     bench.block()
-    assert "trying again until that is over" in run.stderr.line()
+    assert "trying again until it answers" in run.stderr.line()
     for _ in range(5):
         bench.block()
     calls = len(bench.server.calls)
@@ -117,6 +118,21 @@ def test_sigterm_ends_a_run_that_waits_for_a_server_and_nothing_is_lost(bench):
     assert "answers 500" in run.stderr.line()
     run.terminate()
     bench.server.clear_faults()
+    bench.pushed("--once")
+    assert bench.all_there()
+
+
+def test_a_signal_does_not_wait_for_a_server_that_is_silent(bench, wait_for):
+    bench.block()
+    bench.server.freeze()
+    once, follow = bench.push("--once"), bench.push("--follow", "--state", bench.folder / "other")
+    wait_for(lambda: bench.server.waiting == 2)
+    began_s = time.monotonic()
+    for run in (once, follow):
+        run.process.terminate()
+    assert [run.wait() for run in (once, follow)] == [143, 0]
+    assert time.monotonic() - began_s < 8  # it takes 2, and 10 would be all the grace there is
+    bench.server.thaw()
     bench.pushed("--once")
     assert bench.all_there()
 

@@ -39,6 +39,7 @@ password_file = Shared(
     ("--password-file",),
     {
         "envvar": "SPEEDDATA_HX_PASSWORD_FILE",
+        "type": options.PLACE,
         "metavar": "FILE",
         "help": f"Where the password is, for its owner's eyes only (0600).  [default: ${PASSWORD}]",
     },
@@ -47,6 +48,7 @@ ca_file = Shared(
     ("--ca-file",),
     {
         "envvar": "SPEEDDATA_HX_CA_FILE",
+        "type": options.PLACE,
         "metavar": "FILE",
         "help": "Certificates to trust instead of the system's.",
     },
@@ -58,6 +60,7 @@ allow_cleartext = Shared(
 map_file = Shared(
     ("--map",),
     {
+        "type": options.PLACE,
         "metavar": "FILE",
         "help": "Which signal is which point (.toml or .csv).  [default: the point whose speeddataKey is "
         "channel.signal]",
@@ -66,6 +69,7 @@ map_file = Shared(
 state = Shared(
     ("--state",),
     {
+        "type": options.PLACE,
         "metavar": "DIR",
         "help": "Where positions and rejects are kept.  [default: $XDG_STATE_HOME/speeddata/hxpush]",
     },
@@ -108,11 +112,13 @@ def password(file: str | None, target: Target) -> str:
     return credentials.password(PASSWORD, path, "hxpush", who=f"{target.user} at {target.origin}")
 
 
-def client(target: Target, password: str, stop: Stop, *, retry_s: float | None) -> Client:
+def client(
+    target: Target, password: str, stop: Stop, *, retry_s: float | None, stop_s: float = 2.0
+) -> Client:
     """A session with the server, opened when it is needed."""
     from speeddata.haystack.client import Client
 
-    return Client(target, lambda: password, retry_s=retry_s, stop=stop)
+    return Client(target, lambda: password, retry_s=retry_s, stop=stop, stop_s=stop_s)
 
 
 @contextmanager

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from speeddata.haystack.running import Run, Summary
 
 _RETRY_S = 60.0  # where an end is awaited, as by cron
+_STOP_S = 2.0  # for a call under way when a signal comes: the next run sends what is recorded again
+_STOP_LIVE_S = 7.0  # nobody sends what is live again
+_LEAST_BODY = 1000  # bytes of a call: less is of little use
 _PROBLEMS_TOLD = 10
 _SHOWN_BYTES = 2000  # of the first call of a rehearsal
 _REDRAW_S = 0.5
@@ -132,6 +135,8 @@ def command(
     span = cutting.range_of(since, until, last, time.time_ns())
     looks = verify or dry_run  # writes nothing, here or there, so it may look on while another run writes
     _refuse_together(recorded, follow, span, verify=verify, dry_run=dry_run)
+    if max_body < _LEAST_BODY:
+        raise UsageError(f"{max_body} bytes", where="--max-body", mend=f"give at least {_LEAST_BODY}")
     target = hxpush_options.target(url, user, ca_file, allow_cleartext)
     mapping = hxpush_options.mapping(map)
     password = hxpush_options.password(password_file, target)
@@ -155,7 +160,10 @@ def command(
                 raise
             log.info("%s: another run is at it", target.origin)
             return
-        client = stack.enter_context(hxpush_options.client(target, password, stop, retry_s=retry_s))
+        stop_s = _STOP_S if recorded else _STOP_LIVE_S
+        client = stack.enter_context(
+            hxpush_options.client(target, password, stop, retry_s=retry_s, stop_s=stop_s)
+        )
         aside = SetAside(home / f"{target.key}.rejects.jsonl")
         wish = Wish(nan, resample)
         try:
@@ -276,7 +284,7 @@ def _verify(run: Run, *, as_json: bool) -> None:
     """Say of each point what was found.
 
     Raises:
-        PartlyDone: something is not there as it was sent.
+        PartlyDone: something is not there as it was sent, or cannot be.
     """
     found = run.verify()
     if not found:
@@ -287,7 +295,7 @@ def _verify(run: Run, *, as_json: bool) -> None:
             counts = {"samples": each.expected, "missing": each.missing, "different": each.different}
             first = None if each.first_ns is None else iso_utc(each.first_ns)
             click.echo(json.dumps({**told, **counts, "first": first}))
-    else:
+    elif found:
         rows = [
             [
                 *(f"{each.point.channel}.{each.point.signal}", f"@{each.point.id}"),
@@ -306,6 +314,8 @@ def _verify(run: Run, *, as_json: bool) -> None:
             where="--verify",
             mend="send them again with --since",
         )
+    if fatal := sum(problem.fatal for problem in run.problems):
+        raise PartlyDone(f"{many(fatal, 'signal')} without a point that fits", where="--verify")
 
 
 class _Progress:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from speeddata.avro.schema import Schema
 from speeddata.errors import UsageError
+from speeddata.haystack import units
 from speeddata.haystack.client import Client
 from speeddata.haystack.joining import Joined, Problem, by_key, ids_of, join
 from speeddata.haystack.rules import Entry
@@ -57,7 +58,7 @@ def timeless(wanted: Iterable[Entry], schemas: Schemas) -> list[Problem]:
     }
     return [
         Problem(
-            *(entry.channel, entry.signal, printable(f"@{entry.id}" if entry.id else entry.key or "")),
+            *(entry.channel, entry.signal, _named(entry)),
             what=f"the abscissa {printable(abscissas[entry.channel])} does not tell its unit of time",
             mend="name it with --time-unit; if it is no time, write skip = true for the signal in the map",
             fatal=True,
@@ -65,6 +66,44 @@ def timeless(wanted: Iterable[Entry], schemas: Schemas) -> list[Problem]:
         for entry in wanted
         if entry.channel in abscissas
     ]
+
+
+def other_units(entries: Mapping[tuple[str, str], Entry], found: Iterable[Entry]) -> dict[str, str]:
+    """Those of *found*, one schema's, whose samples are in another unit than in *entries*: why, by signal."""
+    said: dict[str, str] = {}
+    for entry in found:
+        now = entries.get((entry.channel.lower(), entry.signal))
+        if now is not None and now.unit and entry.unit and not units.same(now.unit, entry.unit):
+            was, unit = printable(entry.unit[:40]), printable(now.unit[:40])
+            said[entry.signal] = f"was in {was} when it was recorded, and its point takes {unit}"
+    return said
+
+
+def changed(wanted: Iterable[Entry], mapping: PointMap, schemas: Schemas) -> list[Problem]:
+    """Those of *wanted* that were of another type or unit in a recording of before."""
+    then: dict[tuple[str, str], list[Entry]] = {}
+    for channel, used in schemas.items():
+        for schema in used[:-1]:
+            for entry in mapping.entries(channel, schema):
+                then.setdefault((channel, entry.signal), []).append(entry)
+    problems = []
+    for entry in wanted:
+        before = then.get((entry.channel, entry.signal), [])
+        now = {(entry.channel.lower(), entry.signal): entry}
+        kinds = {each.sample_kind or each.type for each in before} - {entry.sample_kind}
+        others = {each.unit or "" for each in before if other_units(now, [each])}
+        for what, old, new in (("type", kinds, entry.sample_kind), ("unit", others, entry.unit)):
+            if old and new:
+                was, is_now = (printable(each[:40]) for each in (", ".join(sorted(old)), new))
+                problems.append(
+                    Problem(
+                        *(entry.channel, entry.signal, _named(entry)),
+                        what=f"its {what} changes between recordings: {was}, now {is_now}",
+                        mend="samples of before are set aside; name the new signal otherwise",
+                        fatal=False,
+                    )
+                )
+    return problems
 
 
 def addressed(
@@ -88,4 +127,9 @@ def addressed(
     rows = client.read(f"point and {mapping.key_tag}").rows if any(each.key for each in wanted) else []
     found = by_key(rows, mapping.key_tag)
     joined = join(wanted, by_id, found, key_tag=mapping.key_tag, sub_second=sub_second)
-    return Joined(joined.points, [*problems, *joined.problems])
+    return Joined(joined.points, [*problems, *joined.problems, *changed(wanted, mapping, schemas)])
+
+
+def _named(entry: Entry) -> str:
+    """What the map calls the point."""
+    return printable(f"@{entry.id}" if entry.id else entry.key or "")

@@ -15,6 +15,7 @@ from typing import NoReturn
 from speeddata.errors import DataError, PeerError
 from speeddata.haystack import zinc
 from speeddata.haystack.authentication import login
+from speeddata.haystack.deadlines import STOP_S
 from speeddata.haystack.kinds import Column, Grid, Rec, Ref, Value
 from speeddata.haystack.refusals import Refusal, refusal_of
 from speeddata.haystack.targets import Target
@@ -68,7 +69,7 @@ class Client:
     Args:
         target: whom to talk to.
         password: asked once, at the first login.
-        retry_s, connect_s, read_s, stop: as of `Transport`.
+        retry_s, connect_s, read_s, stop, stop_s: as of `Transport`.
 
     Raises:
         UsageError, HostError: as `Transport` does.
@@ -83,9 +84,12 @@ class Client:
         retry_s: float | None = 60.0,
         connect_s: float = 10.0,
         read_s: float = 60.0,
+        stop_s: float = STOP_S,
     ) -> None:
         self.target = target
-        self._transport = Transport(target, connect_s=connect_s, read_s=read_s, retry_s=retry_s, stop=stop)
+        self._transport = Transport(
+            target, connect_s=connect_s, read_s=read_s, retry_s=retry_s, stop=stop, stop_s=stop_s
+        )
         self._ask_password = password
         self._password: str | None = None
         self._token: str | None = None
@@ -112,16 +116,17 @@ class Client:
 
     def close(self) -> None:
         """End the session on the server, in CLOSE_S at most, whether that works or not."""
+        limit_s = STOP_S if self._transport.patience.stop.asked else CLOSE_S
         token, self._token = self._token, None
         if token is None:
             self._transport.close()
             return
         # A thread, as the system's look-up of a host's name has no time limit.
-        goodbye = threading.Thread(target=self._say_goodbye, args=(token,), name="close", daemon=True)
+        goodbye = threading.Thread(target=self._say_goodbye, args=(token, limit_s), name="close", daemon=True)
         goodbye.start()
-        goodbye.join(CLOSE_S)
+        goodbye.join(limit_s)
         if goodbye.is_alive():
-            log.debug("%s: the session is not closed after %g s", self.where, CLOSE_S)
+            log.debug("%s: the session is not closed after %g s", self.where, limit_s)
 
     def about(self) -> Rec:
         """What the server says of itself: `productName`, `productVersion`, `tz` and so on.
@@ -138,9 +143,9 @@ class Client:
         for start in range(0, len(ids), _IDS):
             rows: list[dict[str, Value]] = [{"id": Ref(each)} for each in ids[start : start + _IDS]]
             found = self._asked("read", Grid(columns=[Column("id")], rows=rows)).rows
-            if len(found) != len(rows):
+            if found and len(found) != len(rows):
                 raise PeerError(f"answers {len(found)} rows for {len(rows)} ids", where=self.where)
-            recs += [rec or None for rec in found]
+            recs += [rec or None for rec in found or [{}] * len(rows)]  # of no record there are no columns
         return recs
 
     def read(self, query: str) -> Grid:
@@ -213,13 +218,12 @@ class Client:
             self._password = self._ask_password()
         return login(self._transport, self._password)
 
-    def _say_goodbye(self, token: str) -> None:
+    def _say_goodbye(self, token: str, limit_s: float) -> None:
         try:
-            self._transport.once("POST", "close", _NOTHING, _headers(token, _NOTHING), limit_s=CLOSE_S)
+            with self._transport.fresh():  # the old connection may be ending right now, and this is said once
+                self._transport.once("POST", "close", _NOTHING, _headers(token, _NOTHING), limit_s=limit_s)
         except Exception as exc:
             log.debug("%s: the session could not be closed: %s", self.where, exc)
-        finally:
-            self._transport.close()
 
     def _grid(self, answer: Answer) -> Grid:
         """The grid in *answer*, unless that is an error."""

@@ -11,13 +11,11 @@ import logging
 from collections.abc import Callable, Sequence
 
 from speeddata.errors import PeerError
-from speeddata.haystack.batching import halves
+from speeddata.haystack.batching import Call, halves
 from speeddata.haystack.client import BadRequest, TooLarge
 from speeddata.haystack.points import Point, Table
 from speeddata.haystack.refusals import Refusal
 from speeddata.names import printable
-
-Call = tuple[Table, ...]
 
 _OF_THE_USER = ("PermissionErr", "AuthErr")
 _TRIED = 64  # points refused one by one, of all that a call has and none written: then it is no point

@@ -53,12 +53,18 @@ def draft(
     gathered = _gathered(channels)
     fine = {name.lower() for name in sub_second} & {name.lower() for name in gathered}
     everywhere = len(fine) == len(gathered) > 0
+    timeless = {
+        channel.lower(): schema.abscissa.name for channel, schema in channels if schema.time_unit is None
+    }
     lines: list[str] = []
     for channel, found in gathered.items():
         own = channel.lower() in fine and not everywhere
         drafted = [_line(channel, each, precise=own) for each in found.values()]
         width = min(max((len(line.code) for line in drafted), default=0), _MAX_WIDTH)
         lines.append(f"    # {channel}")
+        if (abscissa := timeless.get(channel.lower())) is not None:
+            what = f"{printable(abscissa)} does not tell its unit of time: name it with --time-unit"
+            lines.append(f"    # Its abscissa {what}, or nothing of this is written.")
         lines += [f"    {line.told(width)}" for line in drafted]
     precision = "# Several samples in a second: times are kept to 1ms; 1s merges them.\n"
     head = _HEAD.format(

@@ -93,7 +93,7 @@ class Patience:
     def _tell_begin(self, outage: Outage, left: float) -> None:
         if self._down_since is None:
             self._down_since = time.monotonic()
-            until = "until that is over" if self.retry_s is None else f"for {left:.0f} s"
+            until = "until it answers" if self.retry_s is None else f"for {left:.0f} s"
             log.warning("%s: %s; trying again %s", outage.where, outage.what, until)
             self._where, self._told = outage.where, self._down_since
         elif time.monotonic() - self._told >= AGAIN_S:

@@ -72,7 +72,7 @@ class Saved:
 
     Attributes:
         target: the server's address, for people.
-        server: what was found out about the server, such as {"batch": "proven"}.
+        server: what was found out about the server, such as {"form": "batch"}.
         preparer: the state of the `Preparer`, as it gave it.
         files: by channel, in lower case, and by the identity of the file.
     """

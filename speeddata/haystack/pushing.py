@@ -18,9 +18,8 @@ from speeddata.avro.schema import Schema
 from speeddata.batch import Batch
 from speeddata.cutting import Range
 from speeddata.errors import DataError, UsageError
-from speeddata.haystack.batching import MAX_BYTES, calls
-from speeddata.haystack.delivery import Call
-from speeddata.haystack.feeding import Item
+from speeddata.feeding import Item
+from speeddata.haystack.batching import MAX_BYTES, Call, calls
 from speeddata.haystack.points import Point, Table
 from speeddata.haystack.positions import Place, State
 from speeddata.haystack.preparing import Aside, Preparer, check
@@ -33,6 +32,8 @@ log = logging.getLogger("speeddata")
 
 # Points for the signals of a channel that was not there at the start, or whose schema has changed.
 Addresses = Callable[[str, Schema], Sequence[Point]]
+# Signals whose samples, by a schema of their channel, are not what their points take, and why.
+Misfits = Callable[[str, Schema], Mapping[str, str]]
 
 
 class Keeper(Protocol):
@@ -57,6 +58,7 @@ class Pusher:
         state: keeps positions; None: nothing is kept.
         span: what lies outside it is left out.
         more_points: asked for channels and schemas that *known* does not have.
+        misfits: asked once for each schema; what it names is set aside.
         points: known now.
         known: the channels, in lower case, and the texts of the schemas whose points they are.
         max_bytes: of a call.
@@ -74,6 +76,7 @@ class Pusher:
     span: Range
     more_points: Addresses
     points: list[Point]
+    misfits: Misfits = lambda channel, schema: {}
     known: set[tuple[str, str]] = field(default_factory=set)
     max_bytes: int = MAX_BYTES
     steps: int = field(default=0, init=False)
@@ -85,7 +88,9 @@ class Pusher:
         if self.state is not None:
             self.preparer.restore(self.state.preparer)
         self._signals = _signals(self.points)
-        self._unfit: set[str] = set()  # points whose signals are of another kind
+        self._unfit: set[str] = set()  # points whose signals are of another kind or unit
+        self._merging_told = False
+        self._misfits: dict[tuple[str, str], Mapping[str, str]] = {}
 
     def push(self, window: Sequence[Item]) -> None:
         """Send what is in *window*; when this returns, it is on the server or set aside, and remembered.
@@ -101,6 +106,8 @@ class Pusher:
         for channel, batches in _by_channel(item for item in window if not self._was_sent(item)).items():
             if names := self._signals.get(channel.lower()):
                 tables += self._tables(channel, batches, names)
+        if any(item.recorded is None for item in window):
+            self._tell_merging()
         self._send(tables)
         if self.state is not None:
             self.state.preparer = self.preparer.state()
@@ -113,6 +120,14 @@ class Pusher:
         if tables and self.state is not None:
             self.state.preparer = self.preparer.state()
             self.state.save()
+
+    def _tell_merging(self) -> None:
+        """Of what is live nobody may know how fast it is before it comes, nor tell it at the end."""
+        told = self.preparer.told
+        if told.merged and not self._merging_told:
+            self._merging_told = True
+            what = "samples share a moment of their point, and what --resample makes of them is sent"
+            log.warning("%s: %s", told.merged_example, what)
 
     def _meet(self, channel: str, schema: Schema) -> None:
         """Ask for the points of what was not there when the run began."""
@@ -141,13 +156,19 @@ class Pusher:
         return found
 
     def _fitting(self, channel: str, schema: Schema, columns: Mapping[str, Column]) -> Mapping[str, Column]:
-        """*columns* without those that are none of their point's kind, which are set aside."""
+        """*columns* without those that are not of their point's kind and unit, which are set aside."""
         found = dict(columns)
+        if (key := (channel.lower(), schema.text)) not in self._misfits:
+            self._misfits[key] = self.misfits(channel, schema)
+        misfits = self._misfits[key]
         for point in self.points:
             if point.channel.lower() != channel.lower() or point.signal not in columns:
                 continue
             column = columns[point.signal]
             try:
+                if why := misfits.get(point.signal):
+                    name = f"signal {point.channel}.{point.signal}"
+                    raise DataError(f"{name} {why}", mend="convert it, and send it by itself")
                 check(point, column)
             except DataError as exc:
                 del found[point.signal]

@@ -13,11 +13,11 @@ from speeddata import cutting
 from speeddata.avro.schema import Schema
 from speeddata.cutting import Range
 from speeddata.errors import UsageError
-from speeddata.haystack.addressing import addressed, entries, refuse_none
-from speeddata.haystack.batching import MAX_BYTES
+from speeddata.feeding import Feed, Item
+from speeddata.haystack.addressing import addressed, entries, other_units, refuse_none
+from speeddata.haystack.batching import MAX_BYTES, Call
 from speeddata.haystack.client import Client
-from speeddata.haystack.delivery import Call, Delivery
-from speeddata.haystack.feeding import Feed, Item
+from speeddata.haystack.delivery import Delivery
 from speeddata.haystack.hisgrid import batch_body
 from speeddata.haystack.joining import Problem
 from speeddata.haystack.patience import Outage
@@ -29,7 +29,7 @@ from speeddata.haystack.refusals import Refusal
 from speeddata.haystack.rules import Mapping
 from speeddata.haystack.setaside import SetAside
 from speeddata.haystack.surveying import Survey, survey
-from speeddata.haystack.tiers import Form, Tiers
+from speeddata.haystack.tiers import AGAIN_S, Form, Tiers
 from speeddata.haystack.verifying import Verified, Verifier
 from speeddata.interrupts import Stop
 from speeddata.recording import listing
@@ -107,11 +107,12 @@ class Run:
         self._named, self._wanted, self._stop = named, wanted, stop
         self._client, self._state, self._aside, self._mapping = client, state, aside, mapping
         self._wish = wish
+        self._not_finite: Literal["na", "keep"] = "keep" if wish.nan == "keep" else "na"
         self._recorded = all(map(is_file, named))
         self.problems: list[Problem] = []
         self.shortfalls: list[str] = []
         self.interrupted = 0
-        surveyed = survey([name for name in named if name != "-"], wanted, stop)
+        surveyed = survey([name for name in named if name != "-"], wanted, stop, listen=False)
         self._span = _ended(span, surveyed, wanted.time_unit)
         self._points = self._look_up(surveyed)
         self._surveyed = surveyed
@@ -145,7 +146,7 @@ class Run:
         """
         summary = Summary(points=len(self._points))
         aside: Keeper = _Forgetful() if rehearse else self._aside
-        writer: _Rehearsal | Tiers = _Rehearsal() if rehearse else self._tiers(eval_all)
+        writer: _Rehearsal | Tiers = _Rehearsal(self._not_finite) if rehearse else self._tiers(eval_all)
         delivery = Delivery(writer.write, aside.keep, where=self._client.where)
         remembers = self._span.everything and not rehearse
         pusher = Pusher(
@@ -155,6 +156,7 @@ class Run:
             state=self._state if remembers else None,
             span=self._span,
             more_points=self._more_points,
+            misfits=self._misfits,
             points=list(self._points),
             known={
                 (name.lower(), each.text) for name, used in self._surveyed.schemas.items() for each in used
@@ -202,7 +204,7 @@ class Run:
             raise UsageError("only what is recorded can be compared", where="--verify")
         verifier = Verifier(
             self._client,
-            not_finite="keep" if self._wish.nan == "keep" else "na",
+            not_finite=self._not_finite,
             whole=self._span.everything,
         )
         pusher = Pusher(
@@ -212,6 +214,7 @@ class Run:
             state=None,
             span=self._span,
             more_points=lambda channel, schema: [],
+            misfits=self._misfits,
             points=list(self._points),
             max_bytes=MAX_BYTES,
         )
@@ -229,7 +232,11 @@ class Run:
             self._client, self._mapping, wanted, surveyed.schemas, sub_second=surveyed.sub_second
         )
         self.problems += joined.problems
+        self._wanted_as = {(entry.channel.lower(), entry.signal): entry for entry in wanted}
         return joined.points
+
+    def _misfits(self, channel: str, schema: Schema) -> dict[str, str]:
+        return other_units(self._wanted_as, self._mapping.entries(channel, schema))
 
     def _more_points(self, channel: str, schema: Schema) -> list[Point]:
         """The points of what was not there when the run began.
@@ -237,7 +244,7 @@ class Run:
         Raises:
             UsageError: the map says nothing of the only channel there is.
         """
-        if self._named == ["-"]:
+        if len(self._named) == 1 and not self._recorded and not self._points:
             refuse_none(entries(self._mapping, {channel: [schema]}), {channel: [schema]}, self._mapping)
         known = {(point.channel.lower(), point.signal) for point in self._points}
         known |= {(problem.channel.lower(), problem.signal) for problem in self.problems}
@@ -248,9 +255,10 @@ class Run:
         ]
         if not wanted:
             return []
+        self._wanted_as |= {(channel.lower(), entry.signal): entry for entry in wanted}
         joined = addressed(self._client, self._mapping, wanted, {channel: [schema]})
         self.problems += joined.problems
-        for problem in joined.fatal:
+        for problem in joined.problems:
             log.warning("%s: %s; %s", *problem.row()[::2], problem.mend)
         self._points += joined.points
         return joined.points
@@ -292,30 +300,39 @@ class Run:
 
     def _tiers(self, eval_all: bool) -> Tiers:
         def remember(form: Form) -> None:
-            self._state.server["form"] = form
+            self._state.server |= {"form": form, "found": str(int(time.time()))}
             self._state.save()
 
-        known = self._state.server.get("form")
         return Tiers(
             self._client,
-            form="batch" if known == "batch" else "single" if known == "single" else None,
+            form=_remembered(self._state.server, time.time()),
             found=remember,
             stop=self._stop,
-            not_finite="keep" if self._wish.nan == "keep" else "na",
+            not_finite=self._not_finite,
             eval_all=eval_all,
         )
+
+
+def _remembered(server: dict[str, str], now_s: float) -> Form | None:
+    """The form of hisWrite that the server is known to take; that of old servers for a while only."""
+    form, found = server.get("form"), server.get("found", "")
+    if form == "batch":
+        return "batch"
+    recent = found.isdecimal() and len(found) < 16 and 0 <= now_s - int(found) < AGAIN_S
+    return "single" if form == "single" and recent else None
 
 
 class _Rehearsal:
     """Takes calls in a server's place."""
 
-    def __init__(self) -> None:
+    def __init__(self, not_finite: Literal["na", "keep"]) -> None:
+        self._not_finite: Literal["na", "keep"] = not_finite
         self.calls = 0
         self.first = b""
 
     def write(self, call: Call) -> Refusal | None:
         self.calls += 1
-        self.first = self.first or batch_body(call)
+        self.first = self.first or batch_body(call, not_finite=self._not_finite)
         return None
 
 

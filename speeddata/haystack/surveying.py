@@ -17,7 +17,7 @@ from speeddata.recording.listing import Listing
 from speeddata.sources import Wanted, channel, is_file, live_place
 from speeddata.wire import interfaces
 from speeddata.wire.discovery import Discovery
-from speeddata.wire.finding import by_endpoint, by_name
+from speeddata.wire.finding import FIND_S, by_endpoint, by_name
 
 _MANY_HZ = 1.05  # a source of one sample a second is not always exact
 
@@ -37,8 +37,12 @@ class Survey:
     files: Listing = field(default_factory=dict)
 
 
-def survey(names: Sequence[str], wanted: Wanted, stop: Stop) -> Survey:
+def survey(names: Sequence[str], wanted: Wanted, stop: Stop, *, listen: bool = True) -> Survey:
     """Look at *names*, SOURCEs as everywhere; of standard input only the header is read.
+
+    Args:
+        listen: where datums come straight to this machine, take some to hear whose they are. Else nothing
+            is known of that source, and nothing of it lost.
 
     Raises:
         UsageError: one means nothing.
@@ -58,14 +62,18 @@ def survey(names: Sequence[str], wanted: Wanted, stop: Stop) -> Survey:
                 if opened.schema is not None:
                     found.schemas.setdefault(opened.name, []).append(opened.schema)
         elif not is_file(name):
-            _live(found, name, wanted, stop)
+            _live(found, name, wanted, stop, listen=listen)
     return found
 
 
-def _live(found: Survey, name: str, wanted: Wanted, stop: Stop) -> None:
+def _live(found: Survey, name: str, wanted: Wanted, stop: Stop, *, listen: bool) -> None:
     place = live_place(name, wanted)
     if wanted.schema is not None:
         found.schemas.setdefault(wanted.schema.name.rpartition(".")[2], []).append(wanted.schema)
+        return
+    if isinstance(place, Endpoint) and not place.is_group:  # whoever sends there says its name there, too
+        if listen:
+            _hear(found, name, wanted)
         return
     with Discovery(interfaces.receiving(wanted.on), interfaces.sending(wanted.on)) as discovery:
         if isinstance(place, Endpoint):
@@ -82,6 +90,15 @@ def _live(found: Survey, name: str, wanted: Wanted, stop: Stop) -> None:
             found.sub_second.add(said.channel)
     except ValueError:
         pass
+
+
+def _hear(found: Survey, name: str, wanted: Wanted) -> None:
+    ended = Stop()
+    with channel(name, wanted, ended) as opened, ended.after(FIND_S):
+        batch = next(opened.batches, None)
+        ended.ask()
+        if batch is not None:
+            found.schemas.setdefault(opened.name, []).append(batch.schema)
 
 
 def _is_fast(path: Path, time_unit: str | None) -> bool:

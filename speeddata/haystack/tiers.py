@@ -1,12 +1,14 @@
 """Which form of hisWrite a server takes: one call for any number of points, or a call for each.
 
 Some servers know only the older form, and one answers the newer with success and forgets it. So the newer one
-is proven once, by reading a sample back that was not there before, and what was found is remembered.
+is proven once, by reading a sample back that was not there before, and what was found is remembered. That a
+server takes the older form alone is believed for an hour: it may be a newer one by then.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
@@ -14,8 +16,9 @@ import numpy as np
 
 from speeddata.errors import PeerError
 from speeddata.haystack.axon import expressions
+from speeddata.haystack.batching import Call
 from speeddata.haystack.client import BadRequest, Client, Refused, Unsupported
-from speeddata.haystack.delivery import Call, ids_of, of_the_user, only
+from speeddata.haystack.delivery import ids_of, of_the_user, only
 from speeddata.haystack.hisgrid import batch_body, single_body
 from speeddata.haystack.kinds import DateTime, Value
 from speeddata.haystack.points import SECOND_NS, Table
@@ -25,6 +28,9 @@ from speeddata.interrupts import Stop
 
 Form = Literal["batch", "single"]
 
+AGAIN_S = 3600.0  # after which a server that took one point a call is asked anew
+
+_SOON_S = 60.0  # likewise, where nothing could be told of it
 _CANDIDATES = 3
 _LOOKS_S = (0.0, 0.3, 1.0)  # a server may answer before what it was told can be read
 # The first versions whose hisWrite takes many points (release notes of Haxall 3.1.8).
@@ -70,6 +76,7 @@ class Tiers:
         self._eval_all = eval_all
         self._batch_works = False  # in this run
         self._known: bool | None = None
+        self._again_s = time.monotonic() + AGAIN_S  # when the single form is doubted
         self.calls = 0
 
     def write(self, call: Call) -> Refusal | None:
@@ -81,6 +88,8 @@ class Tiers:
         """
         if self._eval_all:
             return self._evaluate(call)
+        if self._form == "single" and time.monotonic() >= self._again_s:
+            self._form = None
         if self._form == "single":
             return self._single(call)
         if self._form is None:
@@ -149,26 +158,43 @@ class Tiers:
         return refusal
 
     def _prove(self, call: Call) -> Refusal | None:
-        sample = next((each for each in _newest(call) if self._is_there(each) is False), None)
+        sample = self._witness(call)
         refusal = self._tried(call)
         if refusal is not None:
             if refusal.point in ids_of(call):
                 return refusal  # that is an answer about points: the server knows them
             return self._fall_back(call, refusal)
-        if sample is None:  # all of them were written before, or cannot be read
-            return self._unproven(call)
-        if self._appears(sample):
+        if sample is not None and self._appears(sample):
             self._settle("batch")
             return None
+        if sample is None or self._is_known():  # all was there before, or is too old to be kept
+            return self._unproven(call)
         if self._single((sample.only,)) is not None:  # what has just been taken in the other form
             return self._single(call)
         if self._appears(sample):
-            self._settle("single")
-            return self._single(call)
+            return self._prove_again(call)
         # Neither can be read again: a server that keeps so much history only, or none.
-        if not self._is_known():
-            self._form = "single"  # as long as this run lasts
-        return self._unproven(call)
+        self._be_single(_SOON_S)  # in this run
+        return self._single(call)
+
+    def _prove_again(self, call: Call) -> Refusal | None:
+        """One sample came by itself, and not with the others: a silent server, or it has just restarted?"""
+        sample = self._witness(call)
+        if sample is None:
+            self._be_single(_SOON_S)
+            return self._single(call)
+        refusal = self._tried(call)
+        if refusal is not None and refusal.point in ids_of(call):
+            return refusal
+        if refusal is None and self._appears(sample):
+            self._settle("batch")
+            return None
+        self._settle("single")
+        return self._single(call)
+
+    def _witness(self, call: Call) -> _Sample | None:
+        """A sample that is not on the server yet."""
+        return next((each for each in _newest(call) if self._is_there(each) is False), None)
 
     def _unproven(self, call: Call) -> Refusal | None:
         if self._is_known():
@@ -204,9 +230,13 @@ class Tiers:
         self._form, self._batch_works = form, form == "batch"
         if form == "single":
             log.info("%s takes one point a call", self._client.where)
-            if self._stop.asked:  # there was no time to look twice
+            self._be_single(AGAIN_S)
+            if self._stop.asked or self._is_known():  # no time to look twice; or it is not its nature
                 return
         self._found(form)
+
+    def _be_single(self, for_s: float) -> None:
+        self._form, self._again_s = "single", time.monotonic() + for_s
 
     def _is_known(self) -> bool:
         """Whether the server is of a kind and version that takes many points, column by column."""
@@ -237,17 +267,20 @@ class Tiers:
 
 
 def _newest(call: Call) -> Iterator[_Sample]:
-    """The newest sample of some points."""
+    """The newest sample of some points, then the ones before."""
+    latest: list[list[_Sample]] = []
     for point in ids_of(call)[:_CANDIDATES]:
-        newest: _Sample | None = None
+        its: list[_Sample] = []
         for table in only(call, [point]):
             (cells,) = table.cells
             rows = range(len(table.times_ns)) if cells.present is None else np.flatnonzero(cells.present)
-            if len(rows) and (newest is None or table.times_ns[rows[-1]] > newest.time_ns):
-                row = int(rows[-1])
-                newest = _Sample(point, int(table.times_ns[row]), table.part(row, row + 1))
-        if newest is not None:
-            yield newest
+            its += [
+                _Sample(point, int(table.times_ns[row]), table.part(int(row), int(row) + 1))
+                for row in rows[-2:]
+            ]
+        latest.append(sorted(its, key=lambda sample: -sample.time_ns)[:2])
+    for place in range(2):
+        yield from (its[place] for its in latest if len(its) > place)
 
 
 def _version(text: Value) -> tuple[int, ...]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import http.client
-import socket
 import ssl
-import threading
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from speeddata import __version__
 from speeddata.errors import HostError, PeerError, SpeedDataError, UsageError
+from speeddata.haystack.deadlines import STOP_S, Watch, connect
 from speeddata.haystack.patience import Outage, Patience
 from speeddata.haystack.targets import Target
 from speeddata.interrupts import Stop
@@ -56,6 +55,7 @@ class Transport:
         read_s: silence that is borne while sending and receiving.
         retry_s: passing faults are met by further tries for so long; None: for ever, 0: not at all.
         stop: ends the waiting between two tries, and with it the trying.
+        stop_s: that a call under way has from then on.
 
     Attributes:
         calls: requests made so far.
@@ -74,6 +74,7 @@ class Transport:
         read_s: float = 60.0,
         retry_s: float | None = 60.0,
         stop: Stop,
+        stop_s: float = STOP_S,
     ) -> None:
         try:
             import urllib3  # noqa: F401  # before anything is promised
@@ -81,7 +82,7 @@ class Transport:
             raise UsageError(
                 "needs urllib3, which is not installed", mend="pip install 'speeddata[haystack]'"
             ) from None
-        self.target, self.connect_s, self.read_s = target, connect_s, read_s
+        self.target, self.connect_s, self.read_s, self.stop_s = target, connect_s, read_s, stop_s
         self.calls = 0
         self.patience = Patience(retry_s, stop)
         self._tls = _tls(target) if target.secure else None
@@ -124,20 +125,21 @@ class Transport:
             Outage, PeerError: as `request` does, at once.
         """
         self.calls += 1
-        sent, overdue = False, threading.Event()
+        sent, watch = False, Watch(self.patience.stop, self.stop_s)
         try:
-            connection = self._connected()
-            sent = True
-            with _cut_after(limit_s, connection, overdue):
+            with watch:
+                connection = self._connected(watch)
+                sent = True
+                watch.over(connection, limit_s)
                 answer = _answer(self._sent(connection, method, op, body, headers))
-            if overdue.is_set():  # cut within the head, which then ends there for the library
+            if watch.why:  # cut within the head, which then ends there for the library
                 raise TimeoutError
         except BaseException as exc:
             self.close()
             if isinstance(exc, SpeedDataError) or not isinstance(exc, Exception):
                 raise
-            if overdue.is_set():
-                raise self._outage(f"no whole answer within {limit_s:g} s", sent=True) from exc
+            if watch.why:
+                raise self._outage(watch.why, sent=sent) from exc
             if fault := self._fault(exc, sent):
                 raise fault from exc
             raise
@@ -165,7 +167,7 @@ class Transport:
             self._connection.close()
             self._connection = None
 
-    def _connected(self) -> HTTPConnection:
+    def _connected(self, watch: Watch) -> HTTPConnection:
         from urllib3.connection import HTTPConnection, HTTPSConnection
 
         if self._connection is not None:
@@ -178,7 +180,7 @@ class Transport:
         else:
             connection = HTTPSConnection(host, port, timeout=self.connect_s, ssl_context=self._tls)
         self._connection = connection
-        connection.connect()
+        connect(connection, watch)
         connection.timeout = self.read_s
         return connection
 
@@ -251,26 +253,6 @@ class _Unusable(Exception):
     def __init__(self, what: str, *, passing: bool) -> None:
         super().__init__(what)
         self.what, self.passing = what, passing
-
-
-@contextlib.contextmanager
-def _cut_after(seconds: float, connection: HTTPConnection, overdue: threading.Event) -> Iterator[None]:
-    """Break the connection after *seconds*: timeouts of sockets begin anew with every byte that drips."""
-    sock = connection.sock
-    assert sock is not None
-
-    def cut() -> None:
-        overdue.set()
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, which is not for two threads
-
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _answer(response: BaseHTTPResponse) -> Answer:

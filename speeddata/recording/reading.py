@@ -9,7 +9,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,12 +40,14 @@ class Recorded(NamedTuple):
         path: of the file.
         block: its batch and its place; the batch has only the rest where reading began in the middle.
         first: index in the block of the batch's first datum.
+        sync: marker of the file, by which it is known under any name.
     """
 
     channel: str
     path: Path
     block: Block
     first: int = 0
+    sync: bytes = b""
 
     @property
     def batch(self) -> Batch:
@@ -64,6 +66,7 @@ class _Missed:
 
     damaged_bytes: int = 0
     gaps: int = 0
+    files: deque[tuple[str, str]] = field(default_factory=deque)
 
 
 class Reader:
@@ -113,6 +116,19 @@ class Reader:
     @property
     def gaps(self) -> int:
         return self._missed.gaps
+
+    @property
+    def gone(self) -> deque[tuple[str, str]]:
+        """Channel and name of those files, before any later block is read. Take away what is known."""
+        return self._missed.files
+
+    def look(self) -> None:
+        """See which files are there, between two blocks: who keeps the iteration waiting for long calls this.
+
+        A file that came and went meanwhile would not be missed otherwise.
+        """
+        if self._follow:
+            self._find()
 
     def __iter__(self) -> Iterator[Recorded]:
         """Raises:
@@ -209,19 +225,19 @@ class _Channel:
             first, self._cut_at = (self._first if block.offset == self._cut_at else 0), -1
             if first < block.batch.count:
                 rest = _without(block, first, file.path) if first else block
-                yield Recorded(self.name, file.path, rest, first)
+                yield Recorded(self.name, file.path, rest, first, file.sync)
 
     def _next(self) -> _File | None:
         while self._waiting:
             path = self._waiting.popleft()
             start, self._start = self._start, None
             if start is not None and start.file != path.name:
-                self._tell_gap(f"{start.file}: gone, and what was to be read from byte {start.block} on")
+                self._tell_gap(start.file, f"gone, and what was to be read from byte {start.block} on")
                 start = None
             try:
                 file = _File(path, self._time_unit, self._schema, self._missed)
             except FileNotFoundError:
-                self._tell_gap(f"{path.name}: gone before it was read")
+                self._tell_gap(path.name, "gone before it was read")
                 continue
             except OSError as exc:
                 raise HostError(f"cannot read: {exc.strerror}", where=str(path)) from exc
@@ -237,9 +253,10 @@ class _Channel:
             return file
         return None
 
-    def _tell_gap(self, what: str) -> None:
+    def _tell_gap(self, file: str, what: str) -> None:
         self._missed.gaps += 1
-        log.warning("%s; its datums of channel %s are missing", what, self.name)
+        self._missed.files.append((self.name, file))
+        log.warning("%s: %s; its datums of channel %s are missing", file, what, self.name)
 
 
 def _without(block: Block, count: int, path: Path) -> Block:
@@ -259,6 +276,7 @@ class _File:
 
     Attributes:
         schema: the writer's schema.
+        sync: the file's marker.
         ended: the last look found nothing more.
     """
 
@@ -274,7 +292,7 @@ class _File:
             header = read_head(self._fd, where=str(path))
             if header is None:
                 raise DataError("ends before an Avro header is whole", where=str(path))
-            self._header = header
+            self._header, self.sync = header, header.sync
             self._container = self._resumed(
                 header.size, like if like is not None and like.text == header.schema_text else None
             )

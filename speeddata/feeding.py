@@ -30,6 +30,7 @@ _AHEAD_BYTES = 8 << 20
 _LIVE_BYTES = 64 << 20
 _ITEM_BYTES = 600  # what an item costs beside its datums
 _ROOM_S = 0.02  # between two looks for room
+_LOOK_S = 0.2  # between two looks at the directory, while there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Feed:
         only: of recordings, the channels to read; None = all, and those that come.
         choice: of recordings, leaves out blocks by what their index says.
         flush_s: a window is handed out so long after its first datum came, full or not.
+        idle_s: an empty window is handed out when nothing came for so long; None: never.
 
     Attributes:
         dropped: datums that came live and found no room.
@@ -67,9 +69,10 @@ class Feed:
         only: Collection[str] | None = None,
         choice: Choice | None = None,
         flush_s: float = 5.0,
+        idle_s: float | None = None,
     ) -> None:
         names = list(dict.fromkeys(names))
-        self._flush_s = flush_s
+        self._flush_s, self._idle_s = flush_s, idle_s
         self._wanted, self._stop, self._quit = wanted, stop, False
         self._live_names = [name for name in names if not is_file(name)]
         self._spool: Spool[Item] = Spool(_LIVE_BYTES if self._live_names else _AHEAD_BYTES)
@@ -132,13 +135,20 @@ class Feed:
                 yield window
             elif self._spool.drained:
                 break
+            elif self._idle_s is not None:
+                yield window
         if self._failure is not None:
             raise self._failure
 
-    @property
-    def gone(self) -> int:
-        """Files that were gone before they were read, so far."""
-        return self._reader.gaps if self._reader is not None else 0
+    def gone(self) -> list[tuple[str, str]]:
+        """Channel and name of files that were gone before they were read; each is told once.
+
+        A window with later blocks of that channel comes after it is told.
+        """
+        found = []
+        while self._reader is not None and self._reader.gone:
+            found.append(self._reader.gone.popleft())
+        return found
 
     @property
     def damaged_bytes(self) -> int:
@@ -160,7 +170,7 @@ class Feed:
         window: list[Item] = []
         size, deadline = 0, 0.0
         while size < WINDOW_BYTES:
-            left = deadline - time.monotonic() if window else None
+            left = deadline - time.monotonic() if window else self._idle_s
             if left is not None and left <= 0:
                 break
             item = self._spool.get(left)
@@ -198,15 +208,20 @@ class Feed:
                     return
                 continue
             # Who sends to an endpoint may not say a name: then it is that of the schema, as in the survey.
-            name = batch.schema.name.rpartition(".")[2] if channel.name == source and ":" in source else ""
-            if not self._put(Item(name or channel.name, batch)):
+            unnamed = channel.name == source and ":" in source
+            name = batch.schema.name.rpartition(".")[2] if unnamed else channel.name
+            if not self._put(Item(name, batch)):
                 self.dropped += batch.count
 
     def _wait_for_room(self, item: Item) -> bool:
+        looked = time.monotonic()
         while not self._put(item):
             if self._quit:
                 return False
             time.sleep(_ROOM_S)
+            if self._reader is not None and item.recorded and time.monotonic() - looked > _LOOK_S:
+                self._reader.look()  # what retention takes meanwhile shall be missed
+                looked = time.monotonic()
         return True
 
     def _put(self, item: Item) -> bool:

@@ -22,6 +22,7 @@ COMMANDS = {
     "pivot": "Cut, pick and thin channels into an HDF5 set: a column for each signal.",
     "tui": "Draw live channels, or a recording, as a stripchart in the terminal.",
     "hxpush": "Stream history into SkySpark, Haxall and every Project Haystack server.",
+    "subscribe": "Deliver chosen signals to another system, with nothing lost.",
     "info": "Tell what a channel is, its range, rate and gaps, and what is damaged.",
     "ls": "List the channels that are live, or those in a recording.",
     "demo": "Source, relay and summary in one command, on this machine only.",
@@ -73,6 +74,11 @@ program = options.complete(
 def main(argv: list[str] | None = None) -> int:
     """Run a command; return its exit status."""
     _guard_standard_streams()
+    if shell := os.environ.get("_SPEEDDATA_COMPLETE"):  # asked by one of the scripts in completions/
+        from speeddata import completing
+
+        completing.answer(program, COMMANDS, shell, sys.argv[1:] if argv is None else argv)
+        return 0
     report.start()
     try:
         status = _run(sys.argv[1:] if argv is None else argv)

@@ -36,7 +36,8 @@ STAIRCASE = """
     haystack.hisgrid haystack.axon haystack.units haystack.rules haystack.mapping haystack.drafting
     haystack.joining haystack.provisioning haystack.moments haystack.resampling haystack.changing
     haystack.preparing haystack.batching haystack.refusals
-    subscription.engine
+    subscription.urls subscription.destinations subscription.customers subscription.series subscription.times
+    subscription.envelope subscription.messages subscription.dedup subscription.engine subscription.presenting
     --
     interrupts spool inbox streams
     wire.interfaces wire.sockets wire.linux_datagrams wire.datagrams wire.discovery wire.finding
@@ -49,11 +50,17 @@ STAIRCASE = """
     sending.feeds sending.sender
     sources output h5disk h5chunks h5storage h5door h5dataset h5file pivoting demonstration
     repairing inspection h5reading sets tapping watching showing
-    credentials haystack.targets haystack.patience haystack.transport haystack.authentication haystack.client
-    haystack.surveying haystack.addressing haystack.positions haystack.setaside haystack.delivery
-    haystack.tiers haystack.feeding haystack.pushing haystack.verifying haystack.running
+    feeding credentials
+    haystack.targets haystack.deadlines haystack.patience haystack.transport haystack.authentication
+    haystack.client haystack.surveying haystack.addressing haystack.positions haystack.setaside
+    haystack.delivery haystack.tiers haystack.pushing haystack.verifying haystack.running
+    subscription.database subscription.registry subscription.secrets subscription.log_retention
+    subscription.engine_log subscription.engine_text subscription.nats_stream subscription.nats_line
+    subscription.engine_nats subscription.kafka_line subscription.kafka_inlet subscription.engine_kafka
+    subscription.engines subscription.starting subscription.places
+    subscription.subscribed subscription.reconnecting subscription.forwarding subscription.listening
     --
-    settings report options verbs
+    settings report options verbs completing roff shellscripts
     stripchart.keys stripchart.frames stripchart.notes stripchart.messages stripchart.look
     stripchart.palette stripchart.picture stripchart.legend stripchart.statestrip stripchart.axes
     stripchart.plotting stripchart.chart stripchart.channels stripchart.backscroll stripchart.looking
@@ -64,7 +71,10 @@ STAIRCASE = """
     commands.info commands.ls commands.demo
     commands.hxpush_options commands.hxpush_push commands.hxpush_map commands.hxpush_provision
     commands.hxpush_status commands.hxpush
-    cli
+    commands.subscribe_options commands.subscribe_set commands.subscribe_add commands.subscribe_rm
+    commands.subscribe_ls commands.subscribe_ids commands.subscribe_run commands.subscribe_listen
+    commands.subscribe_produce commands.subscribe
+    cli manpages manual
 """
 PURE, EDGES, FACES = (floor.split() for floor in STAIRCASE.split("--"))
 ROOMS = [*PURE, *EDGES, *FACES]

@@ -90,6 +90,10 @@ class TooLarge(PeerError):
         self.id = id
 
 
+class Busy(PeerError):
+    """Another consumer has that name, and has it for itself."""
+
+
 class Unsupported(UsageError):
     """The engine does not have that; it is not rebuilt here."""
 

@@ -106,15 +106,15 @@ def _find(
     return next(iter(live.values()))
 
 
-def survey(on: Sequence[str]) -> list[tuple[Announcement, Address]]:
+def survey(on: Sequence[str], seconds: float = _ANSWER_S) -> list[tuple[Announcement, Address]]:
     """Every channel that a relay serves now, by name: what it says of it, and its address.
 
-    Takes as long as a relay may take to answer.
+    Takes *seconds*: as long as a relay may take to answer.
     """
     heard: dict[tuple[str, Address], Announcement] = {}
     with Discovery(interfaces.receiving(on), interfaces.sending(on)) as discovery:
         discovery.query()
-        for said, address in discovery.listen(_ANSWER_S):
+        for said, address in discovery.listen(seconds):
             if said.role == ROLE_RELAY:
                 heard[said.channel.lower(), address] = said
     return [(said, address) for (_, address), said in sorted(heard.items(), key=lambda item: item[0])]

@@ -1,0 +1,56 @@
+"""What the verbs of `subscribe` share: whose messages, where they go, which recording."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speeddata.errors import UsageError
+from speeddata.options import Shared
+
+if TYPE_CHECKING:
+    from speeddata.recording.listing import Listing
+    from speeddata.subscription.destinations import Destination
+    from speeddata.subscription.registry import Registry
+
+_DEFAULT = "default"  # customers.DEFAULT, which takes its while to import
+
+customer = Shared(
+    ("--customer",), {"metavar": "NAME", "default": _DEFAULT, "help": "Whose messages; one is always there."}
+)
+topic = Shared(("--topic",), {"metavar": "NAME", "help": "Of the messages.  [default: the customer]"})
+recording = Shared(
+    ("--from", "recording"), {"metavar": "DIR", "default": "data", "help": "The recording of a relay."}
+)
+
+
+def registry() -> Registry:
+    """The registry of this user."""
+    from speeddata.subscription.registry import Registry, registry_path
+
+    return Registry(registry_path(os.environ))
+
+
+def destination(customer: str) -> Destination:
+    """Where messages of *customer* go: the embedded log where nothing was set for the default one.
+
+    Raises:
+        UsageError: nothing was set, or it is no connection string, or others can read it.
+        HostError: it cannot be read.
+    """
+    from speeddata.subscription import secrets
+    from speeddata.subscription.destinations import Destination
+
+    text = secrets.load(customer, os.environ)
+    if text is None and customer != _DEFAULT:
+        mend = f"pipe its connection string into `speeddata subscribe set --customer {customer}`"
+        raise UsageError("has no destination", where=customer, mend=mend)
+    return Destination.parse(text or "")
+
+
+def listing(directory: str) -> Listing:
+    """The files of a recording; none where there is no such directory yet."""
+    from speeddata.recording import listing as listings
+
+    return listings.listing([Path(directory)]) if Path(directory).is_dir() else {}

@@ -99,7 +99,7 @@ def test_hostile_datagrams_are_ignored(discovery, relay):
     assert listened(discovery, 1) == [(said, relay.getsockname())]
 
 
-@pytest.mark.parametrize("channel", [ANY_CHANNEL, MINE + "volts"])
+@pytest.mark.parametrize("channel", [ANY_CHANNEL, MINE + "volts"], ids=["any", "volts"])
 def test_a_question_is_heard_by_others_and_not_by_who_asked(lo, discovery, channel):
     with Discovery(lo) as asker:
         asker.query(channel)

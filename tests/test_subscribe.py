@@ -216,6 +216,16 @@ def test_the_lag_goes_to_zero(subscribe):
     assert subscribe.ok("ls").splitlines()[1].split()[6:12] == ["idle", "0.0", "s", "0", "B", "40"]
 
 
+def test_a_signal_of_a_channel_that_is_delivered_already_says_where_it_goes_on(subscribe):
+    subscribe.record(3)
+    subscribe.ok("add", "rig/volts", "--position", "beginning")
+    subscribe.ok("run", "--once")
+    status, out, err = subscribe("add", "rig/note", "--position", "beginning")
+    assert (status, out) == (0, "")
+    told = "rig: is being delivered, and goes on where it is; `subscribe run --position` sends its past"
+    assert err == f"speeddata: {told}\n"
+
+
 def test_a_channel_that_is_wanted_no_more_does_not_lag(subscribe):
     for channel in ("rig", "pump"):
         subscribe.record(10, channel=channel)

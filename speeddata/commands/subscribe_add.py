@@ -18,6 +18,7 @@ from speeddata.errors import SpeedDataError, UsageError
 from speeddata.table import many, rate
 
 if TYPE_CHECKING:
+    from speeddata.subscription.registry import Registry
     from speeddata.subscription.series import Ids
 
 _MOST_BYTES = 16 << 20  # of a list
@@ -66,9 +67,26 @@ def command(
             expires_ns=None if ttl_ns is None else now_ns + ttl_ns,
         )
         _tell(recording, patterns, registry.ids())
+        if position is not None:
+            _tell_where_it_goes_on(registry, customer, patterns)
     _tell_destination(customer)
     if len(new) < len(patterns):
         log.info("%s was there before", many(len(patterns) - len(new), "subscription"))
+
+
+def _tell_where_it_goes_on(registry: Registry, customer: str, patterns: Sequence[str]) -> None:
+    """A position is a channel's: what others of it have been sent from is where a new signal goes on."""
+    from speeddata.subscription.series import Pattern
+
+    channels = {
+        channel for each in registry.directories(customer) for channel in registry.places(customer, each)
+    }
+    for channel in sorted(channels):
+        if any(Pattern.parse(text).may_fit(channel, {}) for text in patterns):
+            log.warning(
+                "%s: is being delivered, and goes on where it is; `subscribe run --position` sends its past",
+                channel,
+            )
 
 
 def given(signals: Sequence[str]) -> list[str]:

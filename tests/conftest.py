@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import secrets
@@ -134,6 +135,19 @@ class Spawned:
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):  # what was still to be written to it
                     pipe.close()
+
+
+@pytest.fixture(autouse=True)
+def _notes_as_they_were() -> Iterator[None]:
+    """Whatever a test that runs a command in this process makes of the notes, the next one hears them."""
+    notes = logging.getLogger("speeddata")
+    before = notes.level, notes.propagate, list(notes.handlers)
+    disabled = logging.root.manager.disable
+    yield
+    logging.disable(disabled)
+    notes.setLevel(before[0])
+    notes.propagate = before[1]
+    notes.handlers[:] = before[2]
 
 
 @pytest.fixture

@@ -63,9 +63,9 @@ class Terminal:
         """Type *keys*."""
         os.write(self._ours, keys.encode())
 
-    def until(self, pattern: str, deadline_s: float = DEADLINE_S) -> str:
-        """All that was drawn, once *pattern* is in what was drawn since the last time."""
-        begun, end = len(self.drawn), time.monotonic() + deadline_s
+    def until(self, pattern: str, deadline_s: float = DEADLINE_S, since: int | None = None) -> str:
+        """All that was drawn, once *pattern* is in what was drawn from now on, or from byte *since*."""
+        begun, end = len(self.drawn) if since is None else since, time.monotonic() + deadline_s
         while not re.search(pattern, self.text(begun), re.DOTALL):
             assert time.monotonic() < end, self.text(begun)[-3000:]
             self._read(0.1)

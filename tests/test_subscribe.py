@@ -68,6 +68,13 @@ def test_a_string_that_is_none_is_refused_without_being_repeated(subscribe, text
     assert everything_of(subscribe.config) == []
 
 
+def test_a_string_that_is_given_as_an_argument_is_refused_and_not_repeated(subscribe):
+    status, out, err = subscribe("set", "--customer", "x", "nats://u:SECRETPW@127.0.0.1/S")
+    assert (status, out) == (2, "")
+    assert "pipe it in" in err
+    assert "SECRETPW" not in err
+
+
 def test_others_must_not_read_it(subscribe):
     subscribe.ok("set", "--customer", "cloud", input=EVENT_HUB)
     path = subscribe.config / "speeddata" / "destinations" / "cloud"

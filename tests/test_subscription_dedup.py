@@ -57,8 +57,8 @@ def test_true_and_one_and_null_are_different_values():
         assert read(dedup, str(number), [item(value)]) == [item(value)]
 
 
-def test_of_the_same_datapoint_twice_in_a_message_the_first_is_kept():
-    assert read(Dedup(MINUTE), "a", [item(1.0), item(1.0), item(2.0)]) == [item(1.0), item(2.0)]
+def test_samples_of_one_message_that_share_a_millisecond_are_all_kept():
+    assert read(Dedup(MINUTE), "a", [item(1.0), item(1.0), item(2.0)]) == [item(1.0), item(1.0), item(2.0)]
 
 
 def test_messages_without_an_id_are_told_by_their_datapoints_alone():

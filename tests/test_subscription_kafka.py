@@ -125,6 +125,7 @@ def test_a_frozen_broker_is_unreachable_until_it_thaws(own, monkeypatch):
                 outlet.send(engine.messages(5, 10))
         finally:
             own.thaw()
+        monkeypatch.setattr("speeddata.subscription.engine_kafka.SEND_S", 30.0)
         outlet.send(engine.messages(5, 10))
     found = read(engine, lambda found: b"9" in found)
     assert list(dict.fromkeys(found)) == [str(number).encode() for number in range(10)]

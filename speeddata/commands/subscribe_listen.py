@@ -99,7 +99,6 @@ def command(
     from speeddata.subscription import engines
     from speeddata.subscription.dedup import Dedup
     from speeddata.subscription.destinations import LogFile
-    from speeddata.subscription.engine import Position
     from speeddata.subscription.listening import Checkpoint, Wish, listen
 
     if payload_only and points:
@@ -108,8 +107,10 @@ def command(
     begin = _position(position)
     dedup = None if dedup_ns is None else Dedup(dedup_ns)
     kept = None if checkpoint is None else Checkpoint(Path(checkpoint))
+    behind = 0
     if kept is not None and kept.sequence.isdigit() and mode == "exclusive" and not options.given("position"):
-        begin = Position("sequence", sequence=str(int(kept.sequence) + 1))
+        # what was acknowledged may be ahead of a file that is written now and then: never go back to that
+        behind = int(kept.sequence)
     if kept is not None and dedup is not None and kept.dedup:
         try:
             dedup.restore(kept.dedup)
@@ -140,7 +141,7 @@ def command(
             command=exec_ or "",
             escaped=os.isatty(out.fd),
         )
-        handed_on = listen(inlet, wish, stop, into=out, dedup=dedup, checkpoint=kept)
+        handed_on = listen(inlet, wish, stop, into=out, dedup=dedup, checkpoint=kept, behind=behind)
     said = many(handed_on, "message")
     if dedup is not None:
         said += f"; left out: {many(dedup.dropped_messages, 'message')}"

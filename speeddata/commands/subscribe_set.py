@@ -6,6 +6,7 @@ import getpass
 import logging
 import os
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -20,7 +21,8 @@ log = logging.getLogger("speeddata")
 @click.command("set")
 @subscribe_options.customer
 @click.option("--from-file", metavar="FILE", help="Read the connection string there.")
-def command(customer: str, from_file: str | None) -> None:
+@click.argument("arguments", nargs=-1, metavar="", type=click.UNPROCESSED)
+def command(customer: str, from_file: str | None, arguments: Sequence[str]) -> None:
     """Keep the connection string of a customer's destination, from standard input, a file or a question.
 
     It is kept for its owner's eyes only, apart from everything else, and read again whenever the destination
@@ -43,6 +45,11 @@ def command(customer: str, from_file: str | None) -> None:
     from speeddata.subscription.destinations import Destination
 
     customer_name(customer)
+    if arguments:  # and none of it is repeated
+        mend = "pipe it in, name a file with --from-file, or answer the question"
+        raise UsageError(
+            "takes no connection string as an argument, where others see it", where="set", mend=mend
+        )
     text = _text(customer, from_file)
     destination = Destination.parse(text)
     with subscribe_options.registry() as registry:

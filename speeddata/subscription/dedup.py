@@ -40,7 +40,8 @@ class Look:
 class Dedup:
     """Remembers messages and datapoints of the last *age_ns*, and at most so many of them.
 
-    A datapoint is the same where its id, time and value are; of several in one message the first is kept.
+    A datapoint is the same where its id, time and value are, and another message had it: what is sent again
+    never repeats within one, but samples above a kilohertz share their milliseconds.
     A message is remembered only once it was dealt with: what fails and is handed out again is new again.
     All times are the caller's, when it read the message, in nanoseconds since 1970; one that is earlier than
     another before counts as that one.
@@ -133,7 +134,7 @@ class Dedup:
             return True
         text = json.dumps(told)  # where true, 1 and 1.0 are three values, as in the message
         digest = blake2b(text.encode(), digest_size=_DIGEST).digest()
-        if digest in self._points or digest in self._open_points or digest in look._digests:
+        if digest in self._points or digest in self._open_points:
             return False
         look._digests[digest] = None
         return True

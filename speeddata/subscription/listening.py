@@ -124,11 +124,12 @@ def listen(
     into: Bytes,
     dedup: Dedup | None = None,
     checkpoint: Checkpoint | None = None,
+    behind: int = 0,
 ) -> int:
     """Hand on messages until there are no more, or for as long as it is asked; return how many.
 
     A message is acknowledged once its lines are written, or the command that took them has ended well. What
-    was seen before is acknowledged and not handed on.
+    was seen before, or has a sequence up to *behind*, is acknowledged and not handed on.
 
     Raises:
         StdoutClosed: nobody reads any more.
@@ -137,7 +138,7 @@ def listen(
     """
     if checkpoint is not None:
         checkpoint.save(None)  # whether it can be is told before a message left
-    listener = _Listener(inlet, wish, stop, into, dedup, checkpoint)
+    listener = _Listener(inlet, wish, stop, into, dedup, checkpoint, behind)
     try:
         listener.run()
     finally:
@@ -155,7 +156,9 @@ class _Listener:
         into: Bytes,
         dedup: Dedup | None,
         checkpoint: Checkpoint | None,
+        behind: int,
     ) -> None:
+        self._behind = behind
         self._inlet, self._wish, self._stop, self._into = inlet, wish, stop, into
         self._dedup, self._checkpoint = dedup, checkpoint
         self._join_until = time.monotonic() + _JOIN_S
@@ -188,7 +191,11 @@ class _Listener:
         received = self._inlet.fetch(most, wait_s)
         if not received:
             return self._more_may_come() or not joined
-        looks = [_looked(self._dedup, each) for each in received]
+        new = [each for each in received if not self._behind or int(each.sequence) > self._behind]
+        if not new:
+            self._inlet.acknowledge(received)
+            return True
+        looks = [_looked(self._dedup, each) for each in new]
         fresh = [each for each, _ in looks if each is not None]
         left = not fresh or self._hand_on(fresh)
         if self._dedup is not None:

@@ -9,7 +9,7 @@ import copy
 import ipaddress
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -281,6 +281,19 @@ def refuse_of_recordings(source: str | None) -> None:
         if given(name):
             where = "standard input" if source in (None, "", "-") else source
             raise UsageError(f"--{name} is for what is live", where=where or "", mend="leave it out")
+
+
+def refuse_of_all_recordings(names: Sequence[str]) -> None:
+    """The same where several SOURCEs are named: a flag has its use as soon as one of them is live.
+
+    Raises:
+        UsageError: a flag that is for live channels only, and none of *names* is one.
+    """
+    from speeddata.sources import is_file
+
+    if all(each == "-" or is_file(each) for each in names):
+        for each in names:
+            refuse_of_recordings(each)
 
 
 def current_settings() -> settings.Settings:

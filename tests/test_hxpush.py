@@ -122,6 +122,14 @@ def test_a_second_run_waits_for_nobody_and_cron_hears_nothing_of_it(bench, wait_
     assert running.interrupt() == 0
 
 
+@pytest.mark.parametrize("flag", ["--decimated", "--schema=x.avsc"])
+def test_what_is_for_live_channels_is_refused_of_a_recording(bench, flag):
+    bench.record(1)
+    status, out, err = bench.hxpush("data/", flag)
+    assert (status, out) == (2, "")
+    assert "is for what is live; leave it out" in err
+
+
 def test_a_rehearsal_writes_nothing_anywhere(bench):
     bench.points()
     bench.record(3)

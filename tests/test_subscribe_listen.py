@@ -228,6 +228,15 @@ def test_duplicates_are_left_out_over_restarts_by_id_and_by_datapoint(delivered)
     assert json.loads((delivered.directory / "place").read_text())["sequence"] == "3"
 
 
+def test_a_checkpoint_leaves_out_nothing_of_another_pipe(subscribe):
+    subscribe.ok("set", "--customer", "text", input="-")
+    for _ in range(2):
+        out = subscribe.ok(
+            "listen", "--customer", "text", "--payload-only", "--checkpoint", "place", input="1\n2\n"
+        )
+        assert out == "1\n2\n"
+
+
 def test_a_checkpoint_is_the_place_whatever_the_name(ten):
     assert payloads(ten, "--checkpoint", "place", "-c", "4") == numbers(0, 4)
     assert payloads(ten, "--checkpoint", "place", "--name", "other") == numbers(4, 10)

@@ -77,6 +77,7 @@ def command(
     if init and said is ParameterSource.COMMANDLINE:  # from the settings, it is for the other verbs
         raise UsageError("is not read for a draft", where="--map", mend="leave it out")
     named = list(source) or [sources.standard_input()]
+    options.refuse_of_all_recordings(named)
     wanted = sources.Wanted(
         schema=schema.read(time_unit) if schema else None, time_unit=time_unit, on=interface
     )

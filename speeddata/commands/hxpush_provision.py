@@ -60,6 +60,7 @@ def command(
     from speeddata.interrupts import watch
 
     named = list(source) or [sources.standard_input()]
+    options.refuse_of_all_recordings(named)
     wanted = sources.Wanted(
         schema=schema.read(time_unit) if schema else None, time_unit=time_unit, on=interface
     )

@@ -112,7 +112,7 @@ def command(
     is remembered: the next run goes on behind it, also after a crash or an outage. With --since, --until or
     --last a range is sent again, which does no harm.
 
-    The password comes from SPEEDDATA_HX_PASSWORD, --password-file, the systemd credential hxpush, or a
+    The password comes from --password-file, SPEEDDATA_HX_PASSWORD, the systemd credential hxpush, or a
     question on the terminal. A point that the server refuses is set aside for the run, and its samples are
     kept in a file beside the positions; the rest goes on, and the status is 5.
 
@@ -131,6 +131,7 @@ def command(
 
     begun = time.monotonic()
     named = list(source) or [sources.standard_input()]
+    options.refuse_of_all_recordings(named)
     recorded = all(sources.is_file(each) for each in named)
     span = cutting.range_of(since, until, last, time.time_ns())
     looks = verify or dry_run  # writes nothing, here or there, so it may look on while another run writes

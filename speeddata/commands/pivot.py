@@ -100,8 +100,7 @@ def command(
     begun_ns = time.time_ns()
     _keep_freed_memory()
     named = list(source) or [sources.standard_input()]
-    for each in named if all(each == "-" or sources.is_file(each) for each in named) else ():
-        options.refuse_of_recordings(each)
+    options.refuse_of_all_recordings(named)
     wanted = sources.Wanted(
         schema=schema.read(time_unit) if schema else None,
         time_unit=time_unit,

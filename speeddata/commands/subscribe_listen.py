@@ -98,7 +98,7 @@ def command(
     from speeddata.interrupts import watch
     from speeddata.subscription import engines
     from speeddata.subscription.dedup import Dedup
-    from speeddata.subscription.destinations import LogFile
+    from speeddata.subscription.destinations import LogFile, Stdout
     from speeddata.subscription.listening import Checkpoint, Wish, listen
 
     if payload_only and points:
@@ -107,16 +107,17 @@ def command(
     begin = _position(position)
     dedup = None if dedup_ns is None else Dedup(dedup_ns)
     kept = None if checkpoint is None else Checkpoint(Path(checkpoint))
-    behind = 0
-    if kept is not None and kept.sequence.isdigit() and mode == "exclusive" and not options.given("position"):
-        # what was acknowledged may be ahead of a file that is written now and then: never go back to that
-        behind = int(kept.sequence)
     if kept is not None and dedup is not None and kept.dedup:
         try:
             dedup.restore(kept.dedup)
         except DataError as exc:
             raise DataError(exc.what, where=str(kept.path), mend=exc.mend) from None
     destination = subscribe_options.destination(customer)
+    behind = 0
+    numbered = mode == "exclusive" and not isinstance(destination, Stdout)  # a pipe begins at 1
+    if kept is not None and kept.sequence.isdigit() and numbered and not options.given("position"):
+        # what was acknowledged may be ahead of a file that is written now and then: never go back to that
+        behind = int(kept.sequence)
     with ExitStack() as stack:
         stop = stack.enter_context(watch())
         inlet = stack.enter_context(

@@ -62,7 +62,6 @@ class Delivery:
             try:
                 refusal = self._write(part)
             except TooLarge:
-                refusal = None
                 if (pair := halves(part)) is not None:
                     waiting += reversed(pair)
                 else:

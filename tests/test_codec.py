@@ -27,6 +27,7 @@ def thresholds(request, monkeypatch):
     if request.param != "as set":
         monkeypatch.setattr(boundaries, "FEW", 1)
         monkeypatch.setattr(codec, "RUN", 2)
+        monkeypatch.setattr(codec, "_SOONER_COPIED", 0)
         monkeypatch.setattr(slabs, "LEAST", 1)
         monkeypatch.setattr(boundaries, "RUN_BEGINS", 1)
         monkeypatch.setattr(boundaries, "FIRST_GUESS", 2)
@@ -108,6 +109,14 @@ def test_datums_of_any_length_are_valid_found_and_read():
     batch = batch_of(DEMO, pieces)
     assert codec.offsets(batch).tolist() == bounds(pieces).tolist()
     assert rows(codec.columns(batch)) == [read(DEMO, piece) for piece in pieces]
+
+
+def test_of_many_bytes_the_last_datums_are_looked_at_as_closely_as_the_others():
+    pieces = [demo_datum(number, "x" * 300) for number in range(1000)]
+    for bad in (0, 500, 998, 999):
+        for worse in (pieces[bad][:-1], pieces[bad] + b"\0"):
+            sent = [*pieces[:bad], worse, *pieces[bad + 1 :]]
+            assert np.flatnonzero(~np.array(judged(DEMO, sent))).tolist() == [bad]
 
 
 @settings(max_examples=300)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speeddata.avro import schema
-from speeddata.recording.gathering import BLOCK_BYTES, OpenBlock, joined, ready_blocks, reason, sift
+from speeddata.recording.gathering import BLOCK_BYTES, OpenBlock, cut, joined, ready_blocks, reason, sift
 
 BOOLS = schema.parse(
     '{"type": "record", "name": "r", "fields": ['
@@ -50,9 +50,8 @@ def test_blocks_hold_every_datum_in_order_and_never_more_than_64_kib(arrivals):
     for block in blocks:
         if block.count:
             data, offsets = joined([block])
-            assert (offsets[-1], len(offsets)) == (block.size, block.count + 1)
+            assert (offsets[-1] - offsets[0], len(offsets)) == (block.size, block.count + 1)
             assert block.size <= BLOCK_BYTES
-            assert offsets[0] == 0
             seen += [(block.origin(i)[0], each) for i, each in enumerate(unpacked(data, offsets))]
     assert seen == [
         (f"10.0.0.1:{number}", each) for number, (datums, *_) in enumerate(arrivals) for each in datums
@@ -75,6 +74,28 @@ def test_what_is_put_together_is_followed_by_the_room_that_sifting_needs():
     data, offsets = joined([block])
     assert data == b"abc" + bytes(16)
     assert offsets.tolist() == [0, 2, 3]
+
+
+def test_a_large_arrival_is_cut_into_full_blocks_and_not_copied():
+    datums = [bytes([number % 251]) * 809 for number in range(400)]
+    data, offsets = packed(datums, b"before", b"after")
+    blocks = cut(data, offsets, ("10.0.0.1", 5), 0, 0)
+    assert [block.count for block in blocks] == [81, 81, 81, 81, 76]  # 81 * 809 bytes are 64 KiB and no more
+    together, boundaries = joined(blocks)
+    assert together is data
+    assert unpacked(together, boundaries) == datums
+    assert unpacked(*joined(blocks[1:3])) == datums[81:243]
+    assert unpacked(*joined([blocks[0], blocks[2]])) == datums[:81] + datums[162:243]
+
+
+def test_a_block_that_stays_open_keeps_no_more_of_an_arrival_than_its_own():
+    data, offsets = packed([bytes(60_000), b"ab", b"c"])
+    block = OpenBlock(0, 0)
+    assert block.take(data, offsets, 1, ("::1", 5), 7) == 3
+    block.settle()
+    together, boundaries = joined([block])
+    assert (together, boundaries.tolist()) == (b"abc", [0, 2, 3])
+    assert block.origin(1) == ("[::1]:5", 7)
 
 
 def test_a_datum_knows_where_it_came_from_and_when():

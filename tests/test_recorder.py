@@ -309,7 +309,9 @@ def test_what_is_no_datum_is_kept_apart_with_its_address_and_reason(tmp_path):
     assert (writer.tally.recorded, writer.tally.rejected) == (3, 3)
 
 
-def test_of_a_large_arrival_every_block_is_full_and_has_its_own_rejects_and_index_entry(tmp_path):
+def test_of_large_arrivals_every_block_but_the_last_is_full_and_each_has_its_own_rejects_and_index_entry(
+    tmp_path,
+):
     arrivals = [[datum(number, "x" * 990) for number in range(first, first + 500)] for first in (0, 500)]
     for datums, address in zip(arrivals, (SOURCE, ("10.0.0.8", 6000)), strict=True):
         for number in (0, 64, 65, 250, 499):  # at the edges of blocks too
@@ -321,7 +323,9 @@ def test_of_a_large_arrival_every_block_is_full_and_has_its_own_rejects_and_inde
     whole = [each for datums in arrivals for each in datums if each[0] >= 0x80]
     assert recorded(tmp_path) == b"".join(whole)
     (path,) = files(tmp_path)
-    assert all(60_000 < len(data) <= 65536 for data in blocks(path)[:-1])
+    sizes = [len(data) for data in blocks(path)]
+    half = len(sizes) // 2
+    assert all(60_000 < size <= 65536 for size in sizes[: half - 1] + sizes[half:-1])
     kept = [(each["source"], each["bytes"]) for each in records(tmp_path / "rig" / "rejected.avro")]
     assert kept == [
         (f"{host}:{port}", f"{port} {number}".encode())
@@ -337,6 +341,17 @@ def test_of_a_large_arrival_every_block_is_full_and_has_its_own_rejects_and_inde
         assert (entry.least, entry.greatest) == (times[seen], times[seen + entry.count - 1])
         seen += entry.count
     assert seen == len(whole)
+
+
+def test_a_large_arrival_goes_to_the_disk_at_once_and_behind_what_came_before(tmp_path):
+    before, large = [datum(0)], [datum(number, "x" * 1000) for number in range(1, 301)]
+    with Recorder(tmp_path) as recorder:
+        writer = recorder.channel("rig", RIG, "s1")
+        add(writer, before)
+        add(writer, large)
+        assert recorder.deadline() is None  # nothing is open
+        until(lambda: writer.tally.recorded == 301)
+    assert recorded(tmp_path) == b"".join(before + large)
 
 
 def test_a_channel_that_gets_nothing_but_rejects_has_no_recording(tmp_path):

@@ -32,6 +32,7 @@ __all__ = ["Column", "abscissa", "columns", "encode", "offsets", "valid"]
 
 Offsets = NDArray[np.int64]
 
+_SOONER_COPIED = 1 << 17  # bytes: beyond that a last datum by itself costs less than the room behind it
 RUN = 256  # datums: runs of equal size that are this long on average are looked at one after the other
 
 
@@ -39,7 +40,7 @@ def valid(schema: Schema, data: bytes, offsets: Offsets) -> NDArray[np.bool_] | 
     """Which datums decode to exactly their length, shape (count,); None, at no cost, where all do.
 
     Args:
-        data: holds the datums. Where `PADDING` or more follows the last one, it need not be copied.
+        data: holds the datums. Few bytes are copied, unless `PADDING` or more follows the last one.
         offsets: int64, shape (count + 1,): datum i is data[offsets[i]:offsets[i + 1]].
 
     Raises:
@@ -51,8 +52,12 @@ def valid(schema: Schema, data: bytes, offsets: Offsets) -> NDArray[np.bool_] | 
     if count < boundaries.FEW or counts_empty_items(schema):
         return _one_by_one(schema, data, offsets, range(count))
     proven = np.zeros(count, np.bool_)
-    padded = data if offsets[-1] + len(PADDING) <= len(data) else data + PADDING
-    for first, heads in _runs(padded, offsets, strict=True):
+    if offsets[-1] + len(PADDING) > len(data):
+        if len(data) <= _SOONER_COPIED:
+            data += PADDING
+        else:  # the last datums, which have no room behind them, are left to be looked at one by one
+            count = max(0, int(offsets.searchsorted(len(data) - len(PADDING), "right")) - 1)
+    for first, heads in _runs(data, offsets[: count + 1], strict=True) if count else ():
         proven[first + boundaries.proven(schema, heads)] = True
     if proven.all():
         return None

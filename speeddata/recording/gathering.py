@@ -25,12 +25,18 @@ Address: TypeAlias = tuple[str, int]
 
 
 class Part(NamedTuple):
-    """Datums that arrived together from one address; `data` has no byte that is not theirs."""
+    """Datums *first* to *last* (exclusive) of what arrived together from one address."""
 
-    data: bytes | memoryview
+    data: bytes
     offsets: Offsets
+    first: int
+    last: int
     address: Address
     now_ns: int
+
+    def follows(self, other: Part) -> bool:
+        """Whether it begins where *other* ends, in the same arrival."""
+        return self.data is other.data and self.offsets is other.offsets and self.first == other.last
 
 
 class OpenBlock:
@@ -81,10 +87,7 @@ class OpenBlock:
             if last <= first:
                 return first
             end = int(offsets[last])
-        whole = end - begin == len(data)
-        if last - first != len(offsets) - 1:
-            offsets = offsets[first : last + 1]
-        self._parts.append(Part(data if whole else memoryview(data)[begin:end], offsets, address, now_ns))
+        self._parts.append(Part(data, offsets, first, last, address, now_ns))
         self.size += end - begin
         self.count += last - first
         return last
@@ -92,13 +95,15 @@ class OpenBlock:
     def settle(self) -> None:
         """Stay open for more: a small piece of a large arrival must not keep all of it in memory."""
         part = self._parts[-1]
-        if isinstance(part.data, memoryview):
-            self._parts[-1] = part._replace(data=bytes(part.data), offsets=part.offsets.copy())
+        if (count := part.last - part.first) < len(part.offsets) - 1:
+            offsets = part.offsets[part.first : part.last + 1]
+            data = part.data[offsets[0] : offsets[-1]]
+            self._parts[-1] = part._replace(data=data, offsets=offsets - offsets[0], first=0, last=count)
 
     def origin(self, number: int) -> tuple[str, int]:
         """Where datum *number* came from, as `ADDR:PORT`, and when, in nanoseconds UTC."""
         for part in self._parts:
-            number -= len(part.offsets) - 1
+            number -= part.last - part.first
             if number < 0:
                 host, port = part.address[:2]
                 source = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -123,22 +128,37 @@ class ReadyBlock(NamedTuple):
     greatest: int | float | None
 
 
-def joined(blocks: Sequence[OpenBlock]) -> tuple[bytes, Offsets]:
-    """All datums of *blocks* end to end, and where each begins and the last ends: int64, from 0 on.
+def cut(data: bytes, offsets: Offsets, address: Address, now_ns: int, time_ns: int) -> list[OpenBlock]:
+    """A large arrival, all of it, as blocks, of which the last one is what is left; *time_ns* is now, UTC."""
+    blocks = []
+    first, count = 0, len(offsets) - 1
+    while first < count:
+        block = OpenBlock(now_ns, time_ns)
+        first = block.take(data, offsets, first, address, now_ns)
+        blocks.append(block)
+    return blocks
 
-    Where they had to be put together, `PADDING` follows: `codec.valid` needs it, and would copy everything.
+
+def joined(blocks: Sequence[OpenBlock]) -> tuple[bytes, Offsets]:
+    """The datums of *blocks*: data, and where in it each begins and the last ends, int64, shape (count + 1,).
+
+    What is one piece of one arrival is not copied. Behind what is, `PADDING` follows: `codec.valid` needs it.
     """
     parts = [part for block in blocks for part in block._parts]
-    if len(parts) == 1:
-        data, offsets = parts[0][:2]
-        return bytes(data), offsets - offsets[0] if offsets[0] else offsets
+    begin, end = parts[0], parts[-1]
+    if all(after.follows(before) for before, after in pairwise(parts)):
+        whole = end.last - begin.first == len(begin.offsets) - 1
+        return begin.data, begin.offsets if whole else begin.offsets[begin.first : end.last + 1]
     together = np.zeros(sum(block.count for block in blocks) + 1, np.int64)
+    pieces: list[bytes | memoryview] = []
     at = size = 0
-    for data, offsets, *_ in parts:
+    for part in parts:
+        offsets = part.offsets[part.first : part.last + 1]
         np.subtract(offsets, offsets[0] - size, out=together[at : at + len(offsets)])
+        pieces.append(memoryview(part.data)[offsets[0] : offsets[-1]])
         at += len(offsets) - 1
-        size += len(data)
-    return b"".join([*(part.data for part in parts), PADDING]), together
+        size += len(pieces[-1])
+    return b"".join([*pieces, PADDING]), together
 
 
 def sift(schema: Schema, data: bytes, offsets: Offsets) -> tuple[bytes, Offsets, list[int]]:
@@ -147,7 +167,7 @@ def sift(schema: Schema, data: bytes, offsets: Offsets) -> tuple[bytes, Offsets,
     Args:
         schema: the writer's.
         data: datums end to end.
-        offsets: where each begins and the last ends: int64, shape (count + 1,), from 0 on.
+        offsets: where each begins and the last ends: int64, shape (count + 1,).
 
     Returns:
         The good ones as data and offsets (the same objects where all are good); the numbers of the bad ones.

@@ -18,7 +18,7 @@ from speeddata.errors import HostError, PartlyDone
 from speeddata.names import is_channel_name
 from speeddata.recording.channelfiles import ChannelFiles, Rotation, SessionBegin, SessionEnd, Tally
 from speeddata.recording.directorylock import DirectoryLock
-from speeddata.recording.gathering import Address, Offsets, OpenBlock
+from speeddata.recording.gathering import BLOCK_BYTES, Address, Offsets, OpenBlock, cut
 from speeddata.recording.outages import Outages
 from speeddata.recording.rememberedports import RememberedPorts
 from speeddata.recording.retention import Limits, Retention
@@ -33,6 +33,9 @@ _REST_S = 0.01
 # Unless so much waits: what is written while it is still in the processor's cache costs half.
 _ENOUGH_BYTES = 1 << 20
 _TOGETHER_BYTES = 1 << 20  # of one channel's blocks that are seen to together, about
+# An arrival as large as this is recorded as it is: nothing of it waits in an open block to be joined to the
+# next, which would copy all of both.
+_LARGE_BYTES = 4 * BLOCK_BYTES
 _STALL_S = 5.0
 _NAMES_KEPT = 1024  # channels whose tally is kept; beyond that those that ended are forgotten
 
@@ -73,6 +76,11 @@ class ChannelWriter:
         """
         if self._closed:
             raise ValueError("this session is closed")
+        if offsets[-1] - offsets[0] >= _LARGE_BYTES:
+            self._hand_over()
+            blocks = cut(data, offsets, address, now_ns, self._recorder._clock())
+            self._recorder._hand_over(self, self._files, blocks)
+            return
         first, count = 0, len(offsets) - 1
         full = []
         while first < count:
@@ -248,7 +256,7 @@ class Recorder:
 
     def _hand_over(self, writer: ChannelWriter, files: ChannelFiles, blocks: list[OpenBlock]) -> None:
         if writer._block is None:
-            del self._open[writer]
+            self._open.pop(writer, None)
         count = sum(block.count for block in blocks)
         if self._spool.put((files, blocks), sum(block.weight for block in blocks)):
             self._handed += count

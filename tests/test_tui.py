@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from terminal import Terminal
@@ -274,6 +275,41 @@ def test_a_key_pressed_in_a_browser_arrives(rig, spawn, wait_for):
 
     wait_for(connected)
     assert serving.terminate() == 0
+
+
+@needs_web
+def test_what_draws_for_a_browser_ends_with_a_server_that_is_killed(rig, spawn, wait_for):
+    port = tcp_port()
+    serving = spawn("tui", rig.name, "--serve", f"127.0.0.1:{port}")
+
+    import aiohttp
+
+    async def killed_while_looking():
+        async with (
+            aiohttp.ClientSession() as browser,
+            browser.ws_connect(f"http://127.0.0.1:{port}/ws?width=120&height=40") as page,
+        ):
+            shown = b""
+            while b"sine_wave" not in shown:
+                message = await asyncio.wait_for(page.receive(), 20)
+                shown += message.data if isinstance(message.data, bytes) else b""
+            drawing = Path(f"/proc/{serving.pid}/task/{serving.pid}/children").read_text().split()
+            serving.kill()
+            return [int(pid) for pid in drawing]
+
+    def connected():
+        with contextlib.suppress(aiohttp.ClientConnectorError):
+            return asyncio.run(killed_while_looking())
+
+    for pid in wait_for(connected):
+        wait_for(lambda pid=pid: has_ended(pid))
+
+
+def has_ended(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"  # nobody reaped it
+    except OSError:
+        return True
 
 
 @needs_web

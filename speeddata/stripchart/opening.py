@@ -8,6 +8,7 @@ import os
 import select
 import sys
 import threading
+import time
 import zoneinfo
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from speeddata.stripchart.channels import Watched
 from speeddata.stripchart.look import speaks_utf8
 from speeddata.stripchart.notes import noting
 from speeddata.stripchart.setup import Setup
+
+_ORDERLY_S = 10.0  # that the end of a picture in a browser may take
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,10 @@ def _outliving_the_terminal() -> Iterator[None]:
 
 
 def _end_with_the_browser(stop: Stop) -> None:
-    """Ask for the end when whoever serves the picture is gone: a pipe that is closed tells it."""
+    """Ask for the end when whoever serves the picture is gone: a pipe that is closed tells it.
+
+    Nobody is left to see a picture whose end takes longer than it may, or to stop it.
+    """
 
     def wait() -> None:
         poll = select.poll()
@@ -156,6 +162,8 @@ def _end_with_the_browser(stop: Stop) -> None:
         poll.register(stop.fd, select.POLLIN)
         poll.poll()
         stop.ask()
+        time.sleep(_ORDERLY_S)
+        os._exit(1)
 
     threading.Thread(target=wait, name="browser", daemon=True).start()
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from speeddata.avro.runs import Run
     from speeddata.avro.schema import Schema
 
 
@@ -22,12 +23,14 @@ class Batch:
         count: how many they are.
         offsets: where each begins, and where the last one ends, in bytes: int64, shape (count + 1,).
             None while nobody has asked: `codec.offsets` finds and keeps them.
+        runs: the same as runs of one shape, where that is how they were found: they need no second proof.
     """
 
     schema: Schema
     data: bytes
     count: int
     offsets: NDArray[np.int64] | None = field(default=None, compare=False)
+    runs: list[Run] | None = field(default=None, compare=False, repr=False)
 
     def part(self, first: int, end: int) -> Batch:
         """Datums *first* to *end* (exclusive); the offsets must be known."""

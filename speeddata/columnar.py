@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -24,6 +24,7 @@ from speeddata.stages import Tally, told_apart
 SIZE = 8 << 20  # bytes of datums that are decoded together
 
 Piece = tuple[Schema, dict[str, Column]]
+Mapped = Callable[[Callable[[list[Batch]], list[Piece]], Iterator[list[Batch]]], Iterable[list[Piece]]]
 
 
 def chosen(schema: Schema, patterns: Sequence[str] | None) -> list[str]:
@@ -60,6 +61,7 @@ def pieces(
     rows: int | None = None,
     tally: Tally | None = None,
     where: str = "",
+    mapped: Mapped = map,
 ) -> Iterator[Piece]:
     """Columns of many batches at a time, each with the schema that they were written with.
 
@@ -71,29 +73,42 @@ def pieces(
             a change of schema, or a damaged block.
         tally: counts the datums of blocks that are damaged and left out; without it they are an error.
         where: names the channel in errors.
+        mapped: `map`, or what does the same in another way, one after the other: decoding, what was gathered.
 
     Raises:
         DataError: a signal changed its type or unit, or a block is damaged.
     """
-    known: dict[str, Signal] = {}
-    names: list[str] = []
-    schema = None
-    for parts in _gathered(batches, size, rows, tally):
-        if parts[0].schema is not schema:
-            schema = parts[0].schema
-            names = chosen(schema, patterns)
-            _join(known, schema, names, where)
+    decoding = _Decoding(patterns, where, None if tally is None else Tally())
+    for found in mapped(decoding, _gathered(batches, size, rows, tally)):
+        yield from found
+    if tally is not None and decoding.tally is not None:
+        tally.undecodable += decoding.tally.undecodable
+
+
+class _Decoding:
+    """Turns batches of one schema, in the order they come, into pieces."""
+
+    def __init__(self, patterns: Sequence[str] | None, where: str, tally: Tally | None) -> None:
+        self.tally = tally
+        self._patterns, self._where = patterns, where
+        self._known: dict[str, Signal] = {}
+        self._names: list[str] = []
+        self._schema: Schema | None = None
+
+    def __call__(self, parts: Sequence[Batch]) -> list[Piece]:
+        schema = parts[0].schema
+        if schema is not self._schema:
+            self._schema, self._names = schema, chosen(schema, self._patterns)
+            _join(self._known, schema, self._names, self._where)
+        names = self._names
         if not names:
-            continue
+            return []
         try:
-            columns = _columns(parts, None if len(names) == len(schema.signals) else names)
+            return [(schema, _columns(parts, None if len(names) == len(schema.signals) else names))]
         except DataError:
-            if tally is None:
+            if self.tally is None:
                 raise
-            for part in told_apart(parts, tally):
-                yield schema, codec.columns(part, names)
-            continue
-        yield schema, columns
+            return [(schema, codec.columns(part, names)) for part in told_apart(parts, self.tally)]
 
 
 def together(pieces: Iterable[Piece]) -> tuple[dict[str, Signal], dict[str, Column]]:

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from speeddata import h5library
 from speeddata.h5chunks import Compression, Filtered
 from speeddata.h5door import Guard, Jobs
 from speeddata.h5storage import Plain, Storage, memory
@@ -271,4 +272,4 @@ def _write_raw(found: h5py.h5d.DatasetID, storage: Storage, at: int, coded: NDAr
     shape = (len(coded), *storage.tail)
     space = found.get_space()
     space.select_hyperslab((at, *(0 for _ in storage.tail)), shape)
-    found.write(h5py.h5s.create_simple(shape), space, np.ascontiguousarray(coded), memory(storage, coded))
+    h5library.write(found, memory(storage, coded), space, np.ascontiguousarray(coded))

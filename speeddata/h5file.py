@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from speeddata.avro.schema import Schema, Signal
 
 _WORKERS = min(4, os.cpu_count() or 1)  # to compress; a second one that writes would only wait, and spin
-_SLAB_BYTES = 8 << 20  # of all datasets of a channel together, one chunk of each
+_SLAB_BYTES = 16 << 20  # of all datasets of a channel together, one chunk of each
 _CHUNK_ROWS = (256, 32768)  # at least and at most
 
 
@@ -130,6 +130,7 @@ class ChannelWriter:
         self._schema: Schema | None = None
         self._signals: dict[str, Signal] = {}
         self._datasets: dict[str, Dataset] = {}
+        self._alone: dict[str, Dataset] = {}  # of signals that are one dataset each, as nearly all are
 
     def add(self, schema: Schema, columns: Mapping[str, Column]) -> None:
         """Add as many samples as *columns* have; signals of earlier pieces that they lack are null in them.
@@ -154,7 +155,11 @@ class ChannelWriter:
         self.count += count
 
     def _add_column(self, signal: Signal, column: Column, schema: Schema) -> None:
-        for leaf in leaves(signal, column):
+        if column.valid is None and (alone := self._alone.get(signal.name)) is not None:
+            alone.append(column.values)
+            return
+        found = list(leaves(signal, column))
+        for leaf in found:
             if leaf.path not in self._datasets:
                 if self.count and leaf.signal is None:
                     leaf.storage.fill = self._begun(leaf.path.removesuffix(".valid")) < self.count
@@ -163,6 +168,10 @@ class ChannelWriter:
         own = self._datasets.get(signal.name + ".valid")
         if own is not None and column.valid is None and signal.kind != "null":  # nullable before, not now
             own.append(np.ones(len(column.values), np.bool_))
+        if own is None and [leaf.path for leaf in found] == [signal.name]:
+            self._alone[signal.name] = self._datasets[signal.name]
+        else:
+            self._alone.pop(signal.name, None)
 
     def _begun(self, path: str) -> int:
         """When a signal, or what is nested in it, came first."""
@@ -177,7 +186,8 @@ class ChannelWriter:
         if leaf.signal is not None:
             unit = schema.time_unit if leaf.signal is schema.abscissa else leaf.signal.unit
             attributes = {"units": unit, "description": leaf.signal.doc}
-        told = {key: text for key, text in attributes.items() if text}
+        # text of HDF5 ends at a NUL; as it was it is in the attribute `schema`
+        told = {key: text.replace("\0", "\\x00") for key, text in attributes.items() if text}
         return Dataset(self._group, leaf.path, leaf.storage, self._chunk, self._chunks, self.count, told)
 
     def finish(self, attributes: Mapping[str, Any] | None = None, *, sort: bool = False) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
     from speeddata.interrupts import Stop
 
 _GATHERED_BYTES = 1 << 20
-_PIECE_BYTES = 10 << 20  # of datums; only of large ones a chunk of rows is more
+_PIECE_BYTES = (10 << 20, 18 << 20)  # of datums; of large ones a chunk of rows is more
+Given = TypeVar("Given")
+Done = TypeVar("Done")
+
 _LOSSES = ("received", "lost", "lost_kernel", "lost_disk", "rejected")
 
 
@@ -188,15 +192,32 @@ def _pieces(
     if first is None:
         return
     # as many rows as a chunk holds, so that columns go to the file without being copied together
+    rows = chunk_rows(first.schema)
+    # where nearly all are floating-point numbers: little more than the least that datums can have
+    plain_bytes = rows * first.schema.min_size * 17 // 16
     yield from columnar.pieces(
         itertools.chain([first], batches),
         wish.signals,
-        rows=chunk_rows(first.schema),
-        size=_PIECE_BYTES,
+        rows=rows,
+        size=max(_PIECE_BYTES[0], min(plain_bytes, _PIECE_BYTES[1])),
         tally=tally,
         where=channel.name,
+        mapped=ahead,
     )
     made.taken -= tally.undecodable if not wish.thins and wish.span.everything else 0
+
+
+def ahead(work: Callable[[Given], Done], items: Iterable[Given]) -> Iterator[Done]:
+    """`map`, but while a result is used the next one is made, in a thread: one core reads, one decodes."""
+    with ThreadPoolExecutor(1, thread_name_prefix="columns") as pool:
+        making: deque[Future[Done]] = deque()
+        for item in items:
+            making.append(pool.submit(work, item))
+            del item  # what was given and what was made are large: nothing keeps them from here on
+            if len(making) > 1:
+                yield making.popleft().result()
+        while making:
+            yield making.popleft().result()
 
 
 def _seen(batches: Iterable[Batch], seen: Callable[[Batch], None]) -> Iterator[Batch]:

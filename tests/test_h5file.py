@@ -233,6 +233,15 @@ def test_signals_that_come_late_or_end_early_are_null_where_they_are_missing(tmp
         assert group["volts"][:before].tolist() == [row["volts"] for row in first]
 
 
+def test_a_signal_that_was_nullable_for_a_while_keeps_its_companion_to_the_end(tmp_path):
+    plain, nullable = record_of("long", "double"), record_of("long", ["null", "double"])
+    pieces = [(plain, 1.5), (plain, 2.5), (nullable, None), (plain, 3.5), (plain, 4.5), (plain, 5.5)]
+    written(tmp_path / "set.h5", *(of(each, [{"f0": 1, "f1": value}]) for each, value in pieces))
+    with h5py.File(tmp_path / "set.h5") as file:
+        assert file["rig/f1.valid"][:].tolist() == [value is not None for _, value in pieces]
+        assert [value for value in file["rig/f1"][:].tolist() if value == value] == [1.5, 2.5, 3.5, 4.5, 5.5]
+
+
 def test_a_null_number_is_nan_and_has_a_companion(tmp_path):
     each = record_of("long", ["null", "double"])
     written(tmp_path / "set.h5", of(each, [{"f0": 1, "f1": None}, {"f0": 2, "f1": 2.5}]))

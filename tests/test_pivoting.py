@@ -1,11 +1,14 @@
-"""What the ledger tells of the files that were read, and of nothing else."""
+"""What the ledger tells of the files that were read, and of nothing else; work that is done ahead."""
 
 from __future__ import annotations
 
+import threading
+
+import pytest
 from by_hand import NOON
 
 from speeddata.cutting import Range
-from speeddata.pivoting import told_losses
+from speeddata.pivoting import ahead, told_losses
 from speeddata.recording.catalogue import file_name
 from speeddata.recording.ledger import LEDGER_NAME, Counts, Entry, FileRange
 
@@ -44,3 +47,42 @@ def test_files_of_other_people_have_no_ledger(tmp_path):
     path = tmp_path / "other.avro"
     path.touch()
     assert told_losses([path], Range()) == Counts()
+
+
+def test_the_next_is_made_while_one_is_used_and_no_more():
+    begun, asked = [], []
+
+    def items():
+        for number in range(5):
+            asked.append(number)
+            yield number
+
+    def work(number):
+        begun.append((number, threading.current_thread() is threading.main_thread()))
+        return number * number
+
+    results = ahead(work, items())
+    assert next(results) == 0
+    assert asked == [0, 1]
+    assert list(results) == [1, 4, 9, 16]
+    assert begun == [(number, False) for number in range(5)]
+
+
+def test_what_fails_in_the_thread_or_before_it_comes_out_in_its_place():
+    def items():
+        yield 1
+        yield 0
+        raise KeyError("the source")
+
+    results = ahead(lambda number: 1 // number, items())
+    assert next(results) == 1
+    with pytest.raises(KeyError):  # the source ends while the second is made
+        next(results)
+    results = ahead(lambda number: 1 // number, [1, 0, 2])
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_nothing_in_gives_nothing_out():
+    assert list(ahead(abs, [])) == []

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speeddata.avro import boundaries, slabs
+from speeddata.avro import boundaries, runs, slabs
 from speeddata.avro.columns import Column, Read, as_objects, column_of, reader
 from speeddata.avro.datum import decode
 from speeddata.avro.heads import PADDING, Heads
@@ -72,7 +72,11 @@ def offsets(batch: Batch) -> Offsets:
     """
     if batch.offsets is None:
         try:
-            batch.offsets = boundaries.find(batch.schema, batch.data, batch.count)
+            batch.runs = runs.runs_of(batch.schema, batch.data, batch.count)
+            if batch.runs is None:
+                batch.offsets = boundaries.find(batch.schema, batch.data, batch.count)
+            else:
+                batch.offsets = runs.offsets_of(batch.runs)
         except ValueError as exc:
             raise DataError(f"a block of {batch.count} datums is damaged: {exc}") from exc
     return batch.offsets
@@ -97,7 +101,8 @@ def columns(batch: Batch, names: Iterable[str] | None = None) -> dict[str, Colum
         raise DataError("the offsets of a batch go beyond its data")
     if batch.count < 1:
         return {signal.name: column_of(signal, []) for signal in chosen}
-    found = slabs.columns(batch.schema, batch.data, starts, [each for each in chosen if slabs.readable(each)])
+    simple = [each for each in chosen if slabs.readable(each)]
+    found = slabs.columns(batch.schema, batch.data, starts, simple, batch.runs)
     if not found:
         return _with_heads(batch, chosen, wanted)
     others = [signal for signal in chosen if signal.name not in found]

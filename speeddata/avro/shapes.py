@@ -19,6 +19,7 @@ from speeddata.avro.types import Array, Enum, Fixed, Node, Primitive, Record, Un
 
 FIRST_LOOK = 512  # datums that are compared together at first, then twice as many, and so on
 _WORD = 8  # bytes compared together
+_WORDS = np.dtype("<u8")
 _MOST_WORDS = 32  # of a datum: beyond that a shape costs more than it saves
 _LONGEST_TEXT = 64  # bytes, of which each has to be compared
 _MOST_ITEMS = 16  # of an array whose items have no fixed width
@@ -41,6 +42,13 @@ class Shape:
     places: tuple[int, ...]
     tests: tuple[tuple[int, int, int], ...]
 
+    def fits(self, data: bytes, pos: int) -> bool:
+        """Whether a datum of this shape begins at *pos*."""
+        return pos + self.size <= len(data) and all(
+            int.from_bytes(data[pos + offset : pos + offset + _WORD], "little") & mask == value
+            for offset, mask, value in self.tests
+        )
+
     def run(self, data: bytes, pos: int, most: int, look: int = FIRST_LOOK) -> int:
         """How many datums of this shape lie end to end from *pos* on: at most *most*, which are in *data*.
 
@@ -51,8 +59,10 @@ class Shape:
             count = min(step, most - done)
             held = count
             for offset, mask, value in self.tests:
-                words = np.ndarray((held,), "<u8", data, pos + done * size + offset, (size,))
-                differ = (words & np.uint64(mask)) != np.uint64(value)
+                # copied, since NumPy takes its time over words that lie anywhere
+                words = np.ndarray((held,), _WORDS, data, pos + done * size + offset, (size,)).copy()
+                words &= np.uint64(mask)
+                differ = words != np.uint64(value)
                 first = int(differ.argmax())
                 if differ[first]:
                     held = first

@@ -7,37 +7,20 @@ bytes are copied, so that a run costs a few NumPy calls, and neighbouring floati
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from speeddata.avro.runs import LEAST, Run
 from speeddata.avro.schema import Schema
 from speeddata.avro.shapes import Shape, shape_of
 from speeddata.avro.types import DTYPES, Primitive, Signal
 from speeddata.avro.varints import CONTINUED, values_of
 
-LEAST = 64  # datums in a run, on average: below this reading heads do better
-
 _KINDS = (*DTYPES, "string")
 _FLOATS = ("float", "double")
 _TURNED = 512  # datums that are turned into columns together: they and the columns' ends stay in the cache
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """Datums *first* to *end* (exclusive), which lie end to end from *pos* on and have one shape."""
-
-    first: int
-    end: int
-    pos: int
-    shape: Shape
-
-    def view(self, data: bytes, dtype: str, at: int, *more: tuple[int, int]) -> NDArray[Any]:
-        """What stands *at* bytes behind the beginning of each; *more* are further (count, stride)."""
-        counts, strides = zip((self.end - self.first, self.shape.size), *more, strict=True)
-        return np.ndarray(counts, dtype, data, self.pos + at, strides)
 
 
 def readable(signal: Signal) -> bool:
@@ -46,7 +29,11 @@ def readable(signal: Signal) -> bool:
 
 
 def columns(
-    schema: Schema, data: bytes, offsets: NDArray[np.int64], chosen: Sequence[Signal]
+    schema: Schema,
+    data: bytes,
+    offsets: NDArray[np.int64],
+    chosen: Sequence[Signal],
+    runs: Sequence[Run] | None = None,
 ) -> dict[str, NDArray[Any]] | None:
     """The values of the signals *chosen*, which are `readable`; None where runs are short.
 
@@ -56,11 +43,12 @@ def columns(
         offsets: where each begins and the last one ends, int64, shape (count + 1,), within *data*. That they
             are right is proven on the way, or None comes back.
         chosen: in the schema's order.
+        runs: the datums as such, where they are known already.
     """
     count = len(offsets) - 1
     if count < LEAST:
         return None
-    runs = _runs(schema, data, offsets, count // LEAST)
+    runs = runs or _runs(schema, data, offsets, count // LEAST)
     if runs is None:
         return None
     numbers = {signal.name: number for number, signal in enumerate(schema.signals)}
@@ -82,14 +70,14 @@ def columns(
     return found
 
 
-def _runs(schema: Schema, data: bytes, offsets: NDArray[np.int64], most: int) -> list[_Run] | None:
+def _runs(schema: Schema, data: bytes, offsets: NDArray[np.int64], most: int) -> list[Run] | None:
     """The datums as runs of one shape; None where they are more than *most*, or a datum has no shape."""
     sizes = np.diff(offsets)
     changes = np.flatnonzero(sizes[1:] != sizes[:-1]) + 1
     if len(changes) >= most:
         return None
     bounds = [*changes.tolist(), len(sizes)]
-    found: list[_Run] = []
+    found: list[Run] = []
     known: dict[int, Shape] = {}
     first = 0
     for bound in bounds:
@@ -103,7 +91,7 @@ def _runs(schema: Schema, data: bytes, offsets: NDArray[np.int64], most: int) ->
                 held = shape.run(data, pos, bound - first, bound - first)
             if shape is None or not held or len(found) == most:
                 return None
-            found.append(_Run(first, first + held, pos, shape))
+            found.append(Run(first, first + held, pos, shape))
             first += held
     return found
 
@@ -123,7 +111,7 @@ def _neighbours(chosen: Sequence[Signal], numbers: dict[str, int]) -> Iterator[l
 
 
 def _floats(
-    data: bytes, runs: Sequence[_Run], number: int, width: int, dtype: str, count: int
+    data: bytes, runs: Sequence[Run], number: int, width: int, dtype: str, count: int
 ) -> NDArray[Any]:
     """*width* signals from *number* on, shape (width, count)."""
     table = np.empty((width, count), dtype)
@@ -135,7 +123,7 @@ def _floats(
     return table
 
 
-def _integers(data: bytes, runs: Sequence[_Run], number: int, count: int) -> NDArray[np.int64]:
+def _integers(data: bytes, runs: Sequence[Run], number: int, count: int) -> NDArray[np.int64]:
     words = np.empty(count, np.uint64)
     places = [run.shape.places[number] for run in runs]
     lengths = [run.shape.places[number + 1] - place for run, place in zip(runs, places, strict=True)]
@@ -153,7 +141,7 @@ def _integers(data: bytes, runs: Sequence[_Run], number: int, count: int) -> NDA
     return values_of(words, same, *beyond)
 
 
-def _texts(data: bytes, runs: Sequence[_Run], number: int, count: int) -> NDArray[Any]:
+def _texts(data: bytes, runs: Sequence[Run], number: int, count: int) -> NDArray[Any]:
     values = np.empty(count, object)
     known: dict[bytes, str] = {}  # text repeats itself: one object for all of a kind
     for run in runs:

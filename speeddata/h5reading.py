@@ -47,7 +47,7 @@ def read_set(
                     yield samples
     except OSError as exc:
         raise HostError(f"cannot read: {exc}", where=str(path)) from exc
-    except (KeyError, ValueError, TypeError) as exc:
+    except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as exc:
         raise DataError(f"is no set of ours: {exc}", where=str(path)) from exc
 
 

@@ -84,11 +84,19 @@ class Rows:
         return data.removeprefix(_BOM)
 
     def _batch(self, whole: bytes) -> Iterator[Batch]:
+        try:
+            text = whole.decode()
+        except UnicodeDecodeError as exc:
+            before, _ = self._cut(whole[: exc.start])
+            if before:
+                yield from self._batch(before)
+            line = self.line + 1 + whole.count(b"\n", len(before), exc.start)
+            raise self._error(line, "not UTF-8", "save the text as UTF-8") from None
         datums: list[bytes] = []
         problem: DataError | None = None
         lines = 1
         try:
-            for lines, row in self._records(self._text(whole)):
+            for lines, row in self._records(text):
                 if row is not None:
                     datums.append(self._datum(row))
                 self.line += lines
@@ -103,13 +111,6 @@ class Rows:
             yield Batch(self.schema, b"".join(datums), len(datums), offsets)
         if problem is not None:
             raise problem
-
-    def _text(self, whole: bytes) -> str:
-        try:
-            return whole.decode()
-        except UnicodeDecodeError as exc:
-            line = self.line + 1 + whole.count(b"\n", 0, exc.start)
-            raise self._error(line, "not UTF-8", "save the text as UTF-8") from None
 
     def _datum(self, row: Row) -> bytes:
         if self._stamp is not None:
@@ -219,9 +220,11 @@ class CsvRows(Rows):
 
     def _heading(self, names: list[str]) -> list[tuple[str, Callable[[str, bool], Any]]]:
         names = [name.strip() for name in names]
+        seen = set[str]()
         for name in names:
-            if names.count(name) > 1:
-                raise self._error(self.line + 1, f"two columns are named '{name}'")
+            if name in seen:
+                raise self._error(self.line + 1, f"two columns are named '{name[:80]}'")
+            seen.add(name)
         return [(name, _converter(self._signal(name), name == self._abscissa)) for name in names]
 
     def _signal(self, name: str) -> Signal:

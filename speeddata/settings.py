@@ -214,7 +214,8 @@ def find(given: str | None, environ: Mapping[str, str] = os.environ) -> Path | N
         return Path(given)
     home = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "/"), ".config")
     candidates = (Path(FILE_NAME), Path(home, "speeddata", FILE_NAME))
-    return next((path for path in candidates if path.is_file()), None)
+    # a home that is closed to the user of a service has no settings for it
+    return next((path for path in candidates if os.path.isfile(path)), None)
 
 
 def load(path: Path | None) -> Settings:
@@ -229,5 +230,5 @@ def load(path: Path | None) -> Settings:
         return Settings(path, tomllib.loads(path.read_text("utf-8")))
     except OSError as exc:
         raise UsageError(exc.strerror or str(exc), where=str(path)) from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except (ValueError, RecursionError) as exc:  # ValueError: also no UTF-8, and a number too long
         raise UsageError(f"not TOML: {exc}", where=str(path)) from exc

@@ -170,14 +170,21 @@ def test_blocks_survive_any_cut(step):
     assert reader.finish() == 0
 
 
+OTHER = write_header({"avro.schema": VOLTS}, b"b" * 16)
+NO_SCHEMA = write_header({"x": "y"}, b"c" * 16)
+NO_BLOCKS = write_header({"avro.schema": VOLTS}, b"d" * 16)
+
+
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_the_same_bytes_give_the_same_blocks_and_damage_however_cut(draw):
-    """Blocks, junk and torn pieces in any order; cut anywhere."""
+    """Blocks, headers, junk and torn pieces in any order; cut anywhere."""
     parts = st.sampled_from(
         [
             *(FIRST, SECOND, FIRST[:-20], SECOND[3:], SYNC, SYNC[:9], b"\x00\x00" + SYNC, b"\xff" * 12),
             *(b"\x08\x28" + FIRST[2:], b"\x08\x28" + SYNC + bytes(4) + SYNC, b"\x10\x50"),
+            *(OTHER, OTHER[:-3], OTHER[:30], NO_SCHEMA, NO_SCHEMA[:9], b"Obj\x01\xff", b"Obj\x01", b"Ob"),
+            FIRST[:-16] + b"b" * 16,
         ]
     )
     data = HEAD + b"".join(draw.draw(st.lists(st.one_of(parts, st.binary(max_size=20)), max_size=8)))
@@ -187,9 +194,10 @@ def test_the_same_bytes_give_the_same_blocks_and_damage_however_cut(draw):
     pieces = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
     assert [b for piece in pieces for b in many.feed(piece)] == whole
     assert (many.damage, many.offset, many.finish()) == (one.damage, one.offset, one.finish())
-    # every byte is in the header, in a block, in a damaged place, in an empty block, or in the tail
-    known = len(HEAD) + sum(b.size for b in whole) + sum(d.size for d in one.damage) + one.finish()
-    assert len(data) - known == 18 * ((len(data) - known) // 18) >= 0
+    # every byte is in a header, in a block, in a damaged place, in an empty block, or in the tail
+    known = sum(b.size for b in whole) + sum(d.size for d in one.damage) + one.finish()
+    headers = [len(HEAD) + len(OTHER) * number for number in range(9)]
+    assert any(len(data) - known - size == 18 * ((len(data) - known - size) // 18) >= 0 for size in headers)
 
 
 def test_blocks_not_taken_are_not_lost():
@@ -392,6 +400,27 @@ def test_a_container_behind_a_torn_one_is_no_torn_tail_but_damage():
     assert reader.finish() == 0
     (damage,) = reader.damage
     assert damage.offset + damage.size == len(torn + whole)
+
+
+@pytest.mark.parametrize("step", [1, 7, 4096])
+def test_a_container_without_blocks_hides_none_of_those_behind_it(step):
+    stream = HEAD + FIRST + OTHER + NO_BLOCKS + HEAD + SECOND
+    blocks, reader = read(stream, step)
+    assert [(block.batch.count, block.offset + block.size) for block in blocks] == [
+        (2, len(HEAD + FIRST)),
+        (1, len(stream)),
+    ]
+    assert (reader.finish(), reader.damage) == (0, [])
+
+
+@pytest.mark.parametrize("header", [OTHER, NO_SCHEMA], ids=["whole", "without a schema"])
+@pytest.mark.parametrize("lost", [b"\x01\x01", b"Ob", b"\x04\x14" + bytes(40)])
+def test_a_tail_that_a_header_is_in_is_damage_wherever_it_is_cut(lost, header):
+    tail = lost + header
+    for cut in range(len(tail)):
+        reader = ContainerReader()
+        assert list(reader.feed(HEAD + tail[:cut])) + list(reader.feed(tail[cut:])) == []
+        assert (reader.finish(), reader.damage) == (0, [Damage(len(HEAD), len(tail))])
 
 
 def test_a_header_inside_a_datum_begins_no_container():

@@ -149,3 +149,19 @@ def test_a_set_of_any_schema_reads_as_the_columns_that_were_written(data):
             )
             assert told(read[name].tolist()) == told(column.values.tolist())
             assert column.values.dtype in (read[name].dtype, object)
+
+
+@pytest.mark.parametrize("coding", ["ns", "hex", "json"])
+def test_a_text_in_a_coding_that_nobody_knows_is_no_set_of_ours(path, coding):
+    with h5py.File(path, "a") as file:
+        file["rig/raw"].attrs["encoding"] = coding
+    with pytest.raises(DataError, match="is no set of ours"):
+        speeddata.read(path)
+
+
+def test_a_cell_nested_beyond_measure_is_no_set_of_ours(path):
+    with h5py.File(path, "a") as file:
+        file["rig/extra"][0] = "[" * 100_000
+        file["rig/extra"].attrs["encoding"] = "json"
+    with pytest.raises(DataError, match="is no set of ours"):
+        speeddata.read(path)

@@ -72,7 +72,13 @@ def test_a_torn_last_line_is_passed_over_and_does_not_spoil_the_next(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", [b"\xff\xfe", b"null", b"[]", b"{}", b"[" * 100_000, b'{"kind": "loss"}', b'{"since": 1e999}']
+    "line",
+    [
+        *(b"\xff\xfe", b"null", b"[]", b"{}", b"[" * 100_000, b'{"kind": "loss"}', b'{"since": 1e999}'),
+        *(FILE.line().encode().replace(b"-5", each) for each in (b'"x"', b"[1]", b"true", b"1" + b"0" * 99)),
+        *(FILE.line().encode().replace(b"4711", each) for each in (b'"4711"', b"47.5", b"null", b"9" * 5000)),
+        FILE.line().encode().replace(b'"rig_x.avro"', b"{}"),
+    ],
 )
 def test_what_is_no_entry_is_passed_over(tmp_path, line):
     path = tmp_path / "ledger.jsonl"
@@ -155,3 +161,8 @@ def test_a_large_ledger_forgets_what_is_gone(tmp_path, monkeypatch):
     book.forget(before_ns=10)  # small now: nothing is gained
     assert [entry.until_ns for entry in ledger.read(book.path)] == [8, 9, 10]
     assert [path.name for path in tmp_path.iterdir()] == ["ledger.jsonl"]
+
+
+def test_losses_that_sources_claim_add_up_to_what_fits_a_file():
+    claimed = replace(LOSS, counts=Counts(received=1, lost=2**63 - 1, lost_disk=2**62))
+    assert ledger.losses([claimed] * 40) == Counts(received=40, lost=2**62, lost_disk=2**62)

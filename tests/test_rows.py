@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import math
+import time
 
 import fastavro
 import pytest
@@ -290,3 +291,21 @@ def test_nested_values_are_json_in_a_cell():
         {"a": [], "m": {}, "u": "seven"},
     ]
     assert refusal(rows.csv_rows(nested), b"a,m,u\n[1,{},\n") == "line 2: a: '[1' is no array"
+
+
+@pytest.mark.parametrize("step", [1, 9, 4096])
+def test_rows_before_one_that_is_no_utf_8_are_there_however_cut(step):
+    text = b'time,volts\n1,2.5\n2,"3"\n3,\xff\n'
+    reader, found = rows.csv_rows(RIG), []
+    pieces = (text[at : at + step] for at in range(0, len(text), step))
+    batches = (batch for piece in pieces for batch in reader.feed(piece))
+    with pytest.raises(DataError, match="line 4: not UTF-8"):
+        found.extend(batches)
+    assert [row["time"] for batch in found for row in decoded(batch)] == [1, 2]
+
+
+def test_a_line_of_many_thousand_names_is_refused_at_once():
+    began = time.process_time()
+    with pytest.raises(DataError, match="there is no signal 'a0'"):
+        list(rows.csv_rows(RIG).feed(b",".join(b"a%d" % number for number in range(100_000)) + b"\n"))
+    assert time.process_time() - began < 2

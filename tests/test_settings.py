@@ -102,9 +102,10 @@ def test_what_is_no_toml_is_refused_by_file_and_line(toml, tmp_path):
         toml("factor = 5\nfactor =\n")
 
 
-def test_what_is_no_utf_8_is_refused(tmp_path):
+@pytest.mark.parametrize("hostile", [b'output = "\xff"', b"a = " + b"[" * 100_000, b"a = " + b"9" * 5000])
+def test_what_is_no_utf_8_or_beyond_measure_is_refused(tmp_path, hostile):
     path = tmp_path / "x.toml"
-    path.write_bytes(b'output = "\xff"')
+    path.write_bytes(hostile)
     with pytest.raises(UsageError, match="not TOML"):
         load(path)
 
@@ -150,6 +151,11 @@ listen = "239.9.9.9:6000"
 [channels."dotted.name"]
 full = "239.1.1.1:6001"
 """
+
+
+def test_a_home_that_cannot_be_looked_into_has_no_settings():
+    assert find(None, {"HOME": "/" + "x" * 300}) is None  # as root is kept out of no directory
+    assert find(None, {"XDG_CONFIG_HOME": "/dev/null/config"}) is None
 
 
 def test_channels_say_where_they_arrive_and_where_they_are_served(toml, tmp_path):

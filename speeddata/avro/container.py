@@ -242,9 +242,10 @@ class ContainerReader:
         self._base = 0  # offset of the first of them in the container
         self._at = 0  # index of the first one not handed out
         self._searched = 0  # no marker begins before this index
+        self._sought = 0  # whether a header begins before this index is known, where no block can be
         self._sync = b""
         self._proven = (0, 0)  # datums of the last block, and their bytes in the file
-        self._passed_header = False  # since the last block: where no block could be, a header began
+        self._passed_header = False  # since the last block: where no block could be, one might begin
         self._decompress: Decompress | None = None
 
     @classmethod
@@ -276,6 +277,7 @@ class ContainerReader:
         del self._pending[: self._at]
         self._base += self._at
         self._searched -= self._at
+        self._sought -= self._at
         self._at = 0
         self._pending += data
         if self.header is None:
@@ -303,7 +305,7 @@ class ContainerReader:
             raise
         if header is not None:
             self._open(header)
-            self.offset = self._at = self._searched = header.size
+            self.offset = self._at = self._searched = self._sought = header.size
 
     def _open(self, header: Header) -> None:
         if (self._override is None or self.schema is not None) and "avro.schema" not in header.metadata:
@@ -325,8 +327,10 @@ class ContainerReader:
         pending = self._pending
         while True:
             at_block = self._base + self._at == self.offset
-            if at_block and self._at_header(self._at) and not self._next_container(self._at):
-                return  # the rest of it is to come
+            if at_block and self._at_header(self._at):
+                if not self._next_container(self._at):
+                    return  # the rest of it is to come
+                continue  # it may have no blocks, and another one begin behind it
             frame = self._frame() if at_block else None
             marker = -1
             if frame is not None and self._believed(frame):
@@ -341,17 +345,17 @@ class ContainerReader:
                 offset, size = self.offset, self._base + marker + SYNC_SIZE - self.offset
                 batch = self._batch(frame, marker, self.schema)
                 self.offset += size
-                self._at = self._searched = marker + SYNC_SIZE
+                self._at = self._searched = self._sought = marker + SYNC_SIZE
                 self._passed_header = False
                 if batch is None:
                     self.damage.append(Damage(offset, size))
                 elif batch.count:
                     yield Block(batch, offset, size)
                 continue
-            searched, self._searched = self._searched, max(self._at, len(pending) - SYNC_SIZE + 1)
+            self._searched = max(self._at, len(pending) - SYNC_SIZE + 1)
             if self._hopeless():  # only the next marker is of interest: keep what may be its beginning
-                at = pending.find(MAGIC, max(self._at, searched - len(MAGIC)))
-                self._passed_header |= at >= 0 and self._at_header(at)
+                self._passed_header |= pending.find(MAGIC, self._sought) >= 0
+                self._sought = max(self._sought, len(pending) - len(MAGIC) + 1)
                 self._at = self._searched
             return
 
@@ -375,7 +379,7 @@ class ContainerReader:
         if header is None:
             return False
         self._open(header)
-        self._at = self._searched = at + header.size
+        self._at = self._searched = self._sought = at + header.size
         self.offset = self._base + self._at
         return True
 

@@ -244,14 +244,14 @@ def _pages(text: str) -> Layout | None:
     try:
         tui = tomllib.loads(text).get("tui", {})
         return parse(tui, "") if isinstance(tui, dict) else None
-    except (tomllib.TOMLDecodeError, UsageError):
+    except (ValueError, RecursionError, UsageError):  # also a number too long, and tables too deep
         return None
 
 
 def _apart_from_pages(text: str) -> object:
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+    except (ValueError, RecursionError) as exc:
         return str(exc)
     tui = tables.pop("tui", {})
     return tables, {key: value for key, value in tui.items() if key != "page"} if isinstance(

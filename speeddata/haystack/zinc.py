@@ -293,7 +293,9 @@ class _Reader:
 
     def _degrees(self) -> float:
         self._skip(_SPACES)
-        value = self._value(MAX_DEPTH)
+        found = _VALUE.match(self.text, self.at)
+        # looked at before it is read: a coordinate in a coordinate would go as deep as its text is long
+        value = self._value(MAX_DEPTH) if found is not None and found.lastgroup == "number" else None
         if not isinstance(value, Number) or value.unit or abs(value.value) > 360:
             self.fail("no degrees in a coordinate")
         return float(value.value)

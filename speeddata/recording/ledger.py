@@ -17,6 +17,7 @@ from pathlib import Path
 LEDGER_NAME = "ledger.jsonl"
 PENDING_LINES = 1200
 TRIM_BYTES = 4 * 2**20
+_MOST = 2**62
 
 log = logging.getLogger("speeddata")
 
@@ -109,15 +110,31 @@ class Entry:
         """Read one line; None where it is torn or no line of a ledger."""
         try:
             record = json.loads(line)
-            counts = Counts(**{each.name: int(record[each.name]) for each in fields(Counts)})
+            counts = Counts(**{each.name: _whole(record[each.name]) for each in fields(Counts)})
             file = None
             if record["kind"] == "file":
-                file = FileRange(
-                    str(record["file"]), int(record["size"]), record["least"], record["greatest"]
-                )
-            return cls(int(record["since"]), int(record["until"]), str(record["session"]), counts, file)
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+                bounds = _bound(record["least"]), _bound(record["greatest"])
+                file = FileRange(_text(record["file"]), _whole(record["size"]), *bounds)
+            since_ns, until_ns = _whole(record["since"]), _whole(record["until"])
+            return cls(since_ns, until_ns, _text(record["session"]), counts, file)
+        except (ValueError, TypeError, KeyError, RecursionError):
             return None
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise ValueError(value)
+    return value
+
+
+def _bound(value: object) -> int | float | None:
+    return value if value is None or isinstance(value, float) else _whole(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
 
 
 def _finite(number: int | float | None) -> int | float | None:
@@ -193,8 +210,12 @@ def read(path: Path, since_ns: int | None = None, until_ns: int | None = None) -
 
 
 def losses(entries: Iterable[Entry]) -> Counts:
-    """What the `loss` lines among *entries* add up to; `received` and `recorded` are of the same seconds."""
-    return sum((entry.counts for entry in entries if entry.file is None), Counts())
+    """What the `loss` lines among *entries* add up to; `received` and `recorded` are of the same seconds.
+
+    At most 2**62 each: sources may claim to have sent any number, and it has to fit an HDF5 file.
+    """
+    total = sum((entry.counts for entry in entries if entry.file is None), Counts())
+    return Counts(*(min(each, _MOST) for each in astuple(total)))
 
 
 def _coarser(entries: list[Entry]) -> list[Entry]:

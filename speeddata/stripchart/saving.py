@@ -33,7 +33,7 @@ def save_picture(svg: str, page: str, now_ns: int, directory: Path) -> Path:
         except FileExistsError:
             continue
         except OSError as exc:
-            raise HostError(f"cannot be written: {exc.strerror}", where=str(path)) from exc
+            raise HostError(f"cannot write: {exc.strerror}", where=str(path)) from exc
     raise HostError("there are a thousand already", where=str(directory / f"{stem}.svg"))
 
 
@@ -57,10 +57,10 @@ def save_page(page: PageLayout, path: Path, where: str) -> Layout:
     try:
         old = real.read_bytes().decode("utf-8") if real.exists() else ""
         tui = tomllib.loads(old).get("tui", {})
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+    except (ValueError, RecursionError) as exc:  # also no UTF-8, a number too long, tables too deep
         raise UsageError(f"not TOML: {exc}", where=where) from exc
     except OSError as exc:
-        raise HostError(f"cannot be read: {exc.strerror}", where=where) from exc
+        raise HostError(f"cannot read: {exc.strerror}", where=where) from exc
     layout = layouts.parse(tui if isinstance(tui, dict) else {}, where).with_page(page)
     text = layouts.saved(old, layout)
     aside = real.with_name(f".{real.name}.{secrets.token_hex(4)}")
@@ -72,5 +72,5 @@ def save_page(page: PageLayout, path: Path, where: str) -> Layout:
         os.replace(aside, real)
     except OSError as exc:
         aside.unlink(missing_ok=True)
-        raise HostError(f"cannot be written: {exc.strerror}", where=where) from exc
+        raise HostError(f"cannot write: {exc.strerror}", where=where) from exc
     return layout

@@ -23,7 +23,7 @@ SIZE_LIMIT = 60 << 10
 _PREFIX = "speeddata."
 _OWN_KEYS = ("channel", "session", "role")
 _SESSION = re.compile(r"[!-~]{1,64}")
-_DECIMAL = re.compile(r"[0-9]{1,20}")
+_DECIMAL = re.compile(r"[0-9]{1,18}")  # what fits 64 bits, some times over
 _SYNC = os.urandom(SYNC_SIZE)
 
 
@@ -46,7 +46,7 @@ class Announcement:
     fields: dict[str, str] = field(default_factory=dict)
 
     def number(self, key: str, default: int = 0) -> int:
-        """The field *key*, if it is decimal text of at most 20 digits; else *default*."""
+        """The field *key*, if it is decimal text of at most 18 digits; else *default*."""
         text = self.fields.get(key, "")
         return int(text) if _DECIMAL.fullmatch(text) else default
 

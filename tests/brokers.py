@@ -50,7 +50,13 @@ class Broker:
         self.process.wait()
 
     def freeze(self) -> None:
+        """When this returns it does nothing any more: a thread may go on for a moment after the signal."""
         self.signal(signal.SIGSTOP)
+        end = time.monotonic() + DEADLINE_S
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        while any(_state(task) not in "TtZX" for task in tasks.iterdir()):
+            assert time.monotonic() < end, f"{self.args[0]} does not stop"
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         self.signal(signal.SIGCONT)
@@ -66,6 +72,14 @@ class Broker:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+def _state(task: Path) -> str:
+    """Of a thread, by proc(5)."""
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:  # it has just ended
+        return "X"
 
 
 @contextlib.contextmanager

@@ -9,182 +9,45 @@ A test file of an engine has a class of its own, and the fixture `engine`:
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import secrets
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
-
-from speeddata.interrupts import Stop
-from speeddata.subscription.destinations import Destination
-from speeddata.subscription.engine import (
-    Busy,
-    Inlet,
-    Message,
-    Outlet,
-    Position,
-    Received,
-    TooLarge,
-    Unsupported,
+from engine_harness import (
+    KILOBYTES_900,
+    NOON_NS,
+    ROOT,
+    WITHIN_S,
+    Consumer,
+    Engine,
+    eventually,
+    numbers,
+    stopped_within,
+    take,
+    texts,
+    tried,
+    until_the_end,
 )
-from speeddata.subscription.engines import open_inlet, open_outlet
 
-ROOT = Path(__file__).resolve().parent.parent
-NOON_NS = 1_717_243_200_000_000_000
-WITHIN_S = 30.0  # reached only when a test fails
-KILOBYTES_900 = 900_000
+from speeddata.subscription.engine import Busy, Inlet, Message, Position, TooLarge, Unsupported
 
-# A consumer in a process of its own: what it is told by a line of JSON on standard input, it does, and says
-# so by one on standard output.
-CONSUMER = """
-import json, sys
-from speeddata.interrupts import Stop
-from speeddata.subscription.destinations import Destination
-from speeddata.subscription.engines import open_inlet
-text, topic, name, mode = sys.argv[1:]
-with open_inlet(Destination.parse(text), topic=topic, name=name, mode=mode, stop=Stop()) as inlet:
-    print(json.dumps("open"), flush=True)
-    held = []
-    for line in sys.stdin:
-        order, number = json.loads(line)
-        if order == "fetch":
-            some = inlet.fetch(number, 0.2)
-            held += some
-            print(json.dumps([one.body.decode() for one in some]), flush=True)
-        else:
-            inlet.acknowledge(held[:number])
-            del held[:number]
-            print(json.dumps("done"), flush=True)
-"""
-
-
-@dataclass
-class Engine:
-    """An engine under test.
-
-    Attributes:
-        text: the destination's connection string.
-        shared: whether it has shared consumers.
-        drops: whether it drops a message whose id it has.
-        refuses: whether a second exclusive consumer of a name is refused while the first is open.
-        most_bytes: a body that is longer can never be taken.
-        settle_s: how long it may take the engine to hand a dead consumer's messages to another.
-        topics: names of topics, a new one for each test; replace it where a topic needs more than a name.
-    """
-
-    text: str
-    shared: bool = False
-    drops: bool = True
-    refuses: bool = True
-    most_bytes: int = 1 << 20
-    settle_s: float = WITHIN_S
-    topics: Callable[[], str] = lambda: f"topic_{secrets.token_hex(6)}"
-    stop: Stop = field(default_factory=Stop)
-
-    def __post_init__(self) -> None:
-        self.topic = self.topics()
-
-    def outlet(self) -> Outlet:
-        return open_outlet(Destination.parse(self.text), customer="plant", stop=self.stop)
-
-    def inlet(self, name: str = "me", *, topic: str = "", **wanted: object) -> Inlet:
-        wanted = {"topic": topic or self.topic, "name": name, "stop": self.stop, **wanted}
-        return open_inlet(Destination.parse(self.text), **wanted)
-
-    def message(self, text: str, *, id: str = "", topic: str = "", key: str = "rig") -> Message:
-        return Message(id or f"id-{text}", topic or self.topic, key, text.encode(), NOON_NS)
-
-    def messages(self, first: int, end: int) -> list[Message]:
-        return [self.message(str(number)) for number in range(first, end)]
-
-    def send(self, first: int, end: int) -> list[str]:
-        with self.outlet() as outlet:
-            return outlet.send(self.messages(first, end))
-
-    def bodies(self, name: str, count: int, **wanted: object) -> list[str]:
-        """What a new consumer gets, up to *count*; nothing is acknowledged."""
-        with self.inlet(name, **wanted) as inlet:
-            return texts(take(inlet, count))
-
-    @contextlib.contextmanager
-    def consumer(self, name: str, mode: str = "exclusive") -> Iterator[Consumer]:
-        consumer = Consumer([self.text, self.topic, name, mode])
-        try:
-            yield consumer
-        finally:
-            consumer.kill()
-
-
-class Consumer:
-    """A consumer in a process of its own."""
-
-    def __init__(self, args: list[str]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", CONSUMER, *args],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._answer() == "open"
-
-    def fetch(self, most: int) -> list[str]:
-        return self._ask("fetch", most)
-
-    def acknowledge(self, count: int) -> None:
-        """The first *count* of what it holds."""
-        assert self._ask("acknowledge", count) == "done"
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
-
-    def _ask(self, order: str, number: int) -> object:
-        self.process.stdin.write(json.dumps([order, number]) + "\n")
-        self.process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> object:
-        line = self.process.stdout.readline()
-        assert line, f"the consumer ended with status {self.process.wait()}"
-        return json.loads(line)
-
-
-def texts(received: Sequence[Received]) -> list[str]:
-    return [one.body.decode() for one in received]
-
-
-def numbers(first: int, end: int) -> list[str]:
-    return [str(number) for number in range(first, end)]
-
-
-def take(inlet: Inlet, count: int, within_s: float = WITHIN_S) -> list[Received]:
-    """*count* messages, or what there is when nothing came for *within_s*, in as many fetches as it takes."""
-    found: list[Received] = []
-    end = time.monotonic() + within_s
-    while len(found) < count and time.monotonic() < end:
-        found += inlet.fetch(count - len(found), 0.2)
-    return found
-
-
-def eventually(condition: Callable[[], object], within_s: float = WITHIN_S) -> None:
-    end = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < end, f"still not true after {within_s} s"
-        time.sleep(0.01)
+__all__ = [
+    "KILOBYTES_900",
+    "NOON_NS",
+    "ROOT",
+    "WITHIN_S",
+    "Consumer",
+    "Engine",
+    "EngineContract",
+    "eventually",
+    "numbers",
+    "stopped_within",
+    "take",
+    "texts",
+    "tried",
+    "until_the_end",
+]
 
 
 class EngineContract:
@@ -405,6 +268,83 @@ class EngineContract:
             inlet.acknowledge(received)
             assert texts(take(inlet, 1)) == ["2"]
 
+    # -- the end ------------------------------------------------------------------------------------------
+
+    def test_what_was_there_at_the_beginning_ends_while_others_go_on_sending(self, engine):
+        self._ends_while_others_go_on_sending(engine, "exclusive")
+
+    def test_what_was_there_for_shared_consumers_ends_while_others_go_on_sending(self, engine):
+        if not engine.shared:
+            pytest.skip("no shared consumers")
+        self._ends_while_others_go_on_sending(engine, "shared")
+
+    def _ends_while_others_go_on_sending(self, engine, mode):
+        engine.send(0, 30)
+        begun, over = threading.Event(), threading.Event()
+        with engine.inlet(mode=mode) as inlet:
+            inlet.until_now()
+
+            def go_on():
+                number = 30
+                with engine.outlet() as outlet:
+                    while not over.is_set():
+                        outlet.send([engine.message(str(number))])
+                        number += 1
+                        begun.set()
+
+            sender = threading.Thread(target=go_on)
+            sender.start()
+            try:
+                assert begun.wait(WITHIN_S)
+                received = until_the_end(inlet)
+                inlet.acknowledge(received)
+                assert inlet.fetch(10, 0.2) == []
+                assert inlet.ended
+            finally:
+                over.set()
+                sender.join()
+        assert texts(received)[:30] == numbers(0, 30)
+        assert len(received) < 30 + engine.surplus
+        rest = engine.bodies("me", 1, mode=mode)  # and nothing behind it is lost
+        assert rest[:1] == numbers(len(received), len(received) + 1)
+
+    def test_the_end_is_known_at_once_where_nothing_is_left(self, engine):
+        with engine.inlet() as inlet:
+            assert not inlet.ended
+            inlet.until_now()
+            assert until_the_end(inlet) == []
+        engine.send(0, 5)
+        with engine.inlet() as inlet:
+            inlet.acknowledge(take(inlet, 5))
+            inlet.until_now()
+            assert until_the_end(inlet) == []
+        engine.send(5, 7)
+        with engine.inlet() as inlet:
+            inlet.until_now()
+            assert texts(until_the_end(inlet)) == ["5", "6"]
+
+    def test_what_was_given_back_comes_before_the_end(self, engine):
+        engine.send(0, 4)
+        with engine.inlet() as inlet:
+            inlet.until_now()
+            received = take(inlet, 4)
+            inlet.acknowledge(received[:2])
+            inlet.give_back(received[2:])
+            assert texts(until_the_end(inlet)) == ["2", "3"]
+
+    def test_what_a_killed_consumer_had_comes_before_the_end(self, engine):
+        engine.send(0, 10)
+        with engine.consumer("me") as consumer:
+            got: list[str] = []
+            eventually(lambda: got.extend(consumer.fetch(6 - len(got))) or len(got) >= 6)
+            consumer.acknowledge(2)
+            consumer.kill()
+        opened: list[Inlet] = []
+        eventually(lambda: tried(engine, opened), engine.settle_s)
+        with opened[0] as inlet:
+            inlet.until_now()
+            assert texts(until_the_end(inlet)) == numbers(2, 10)
+
     # -- sharing ------------------------------------------------------------------------------------------
 
     def test_a_second_exclusive_consumer_is_refused_until_the_first_is_gone(self, engine):
@@ -418,7 +358,7 @@ class EngineContract:
                 pass
             consumer.kill()
             opened: list[Inlet] = []
-            eventually(lambda: _tried(engine, opened), engine.settle_s)
+            eventually(lambda: tried(engine, opened), engine.settle_s)
         with opened[0] as inlet:
             assert texts(take(inlet, 2)) == ["0", "1"]
 
@@ -440,9 +380,3 @@ class EngineContract:
 
             eventually(fetched, engine.settle_s)
             assert sorted(found, key=int) == numbers(0, 40)
-
-
-def _tried(engine: Engine, opened: list[Inlet]) -> bool:
-    with contextlib.suppress(Busy):
-        opened.append(engine.inlet())
-    return bool(opened)

@@ -83,6 +83,25 @@ class Source:
             self.files[-1].close()
             self.files[-1]._descriptor = -1
 
+    def passes(self, blocks: int = 1, count: int = 10, closed_ns: int = NOON, **file: int) -> Path:
+        """A file that comes, and goes: all that is left of it is the line of the ledger."""
+        path = self.begin(**file)
+        self.blocks(blocks, count)
+        self.end()
+        self.tell(path, closed_ns)
+        path.unlink()
+        return path
+
+    def tell(self, path: Path, closed_ns: int = NOON) -> None:
+        """The ledger's line that a relay writes when it closes a file, which ends with datum `next - 1`."""
+        with (path.parent / "ledger.jsonl").open("a") as file:
+            file.write(
+                f'{{"kind": "file", "since": 0, "until": {closed_ns}, "session": "s", "received": 1, '
+                '"recorded": 1, "lost": 0, "lost_kernel": 0, "lost_disk": 0, "rejected": 0, '
+                f'"file": "{path.name}", "size": {path.stat().st_size}, "least": {NOON}, '
+                f'"greatest": {NOON + (self.next - 1) * MS}}}\n'
+            )
+
 
 class Customer:
     """`plant`, who is subscribed to a recording, as every command finds it."""

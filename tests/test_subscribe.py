@@ -223,16 +223,6 @@ def test_the_lag_goes_to_zero(subscribe):
     assert subscribe.ok("ls").splitlines()[1].split()[6:12] == ["idle", "0.0", "s", "0", "B", "40"]
 
 
-def test_a_signal_of_a_channel_that_is_delivered_already_says_where_it_goes_on(subscribe):
-    subscribe.record(3)
-    subscribe.ok("add", "rig/volts", "--position", "beginning")
-    subscribe.ok("run", "--once")
-    status, out, err = subscribe("add", "rig/note", "--position", "beginning")
-    assert (status, out) == (0, "")
-    told = "rig: is being delivered, and goes on where it is; `subscribe run --position` sends its past"
-    assert err == f"speeddata: {told}\n"
-
-
 def test_a_channel_that_is_wanted_no_more_does_not_lag(subscribe):
     for channel in ("rig", "pump"):
         subscribe.record(10, channel=channel)
@@ -246,10 +236,28 @@ def test_a_channel_that_is_wanted_no_more_does_not_lag(subscribe):
 
 def test_nothing_is_shown_of_who_is_not_there(subscribe):
     assert subscribe.ok("ls", "--json") == ""
-    assert subscribe("ls", "--customer", "nobody")[::2] == (
-        2,
-        "speeddata: nobody: is no customer; see `speeddata subscribe ls`\n",
-    )
+    for form in ([], ["--json"]):
+        assert subscribe("ls", "--customer", "nobody", *form) == (
+            2,
+            "",
+            "speeddata: nobody: is no customer; see `speeddata subscribe ls`\n",
+        )
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (("add", "rig/*", "--ttl", "0"), "--ttl: ends before it begins; leave it out, or write more"),
+        (("add", "rig/*", "--position", "x"), "--position: 'x' is no moment; write "),
+        (("rm", "--all", "--customer", "nobody"), "nobody: is no customer; see `speeddata subscribe ls`"),
+        (("set", "--from-file", "gone.txt"), "gone.txt: No such file or directory"),
+        (("set", "nats://u:p@127.0.0.1/X"), "subscribe set: takes no connection string as an argument"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(subscribe, args, line):
+    status, out, err = subscribe(*args)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"speeddata: {line}")
 
 
 def test_the_default_customer_has_the_log_of_this_machine(subscribe):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import sqlite3
 import sys
 
 import pytest
@@ -157,7 +159,8 @@ def test_a_library_that_is_missing_is_named_with_its_cure(subscribe):
     running = subscribe.start("listen", env={"PYTHONPATH": f"{blocked.parent}{os.pathsep}{ROOT}"})
     assert running.wait() == 2
     assert running.stderr.rest().decode() == (
-        "speeddata: nats://127.0.0.1:4222/SPEED: needs the library nats; pip install 'speeddata[nats]'\n"
+        "speeddata: nats://127.0.0.1:4222/SPEED: "
+        "needs nats, which is not installed; pip install 'speeddata[nats]'\n"
     )
 
 
@@ -237,9 +240,26 @@ def test_a_checkpoint_leaves_out_nothing_of_another_pipe(subscribe):
         assert out == "1\n2\n"
 
 
-def test_a_checkpoint_is_the_place_whatever_the_name(ten):
+def test_a_checkpoint_is_the_place_where_the_engine_forgot_it(ten):
     assert payloads(ten, "--checkpoint", "place", "-c", "4") == numbers(0, 4)
-    assert payloads(ten, "--checkpoint", "place", "--name", "other") == numbers(4, 10)
+    with contextlib.closing(sqlite3.connect(ten.state / "speeddata" / "hub.db")) as connection, connection:
+        connection.execute("DELETE FROM consumer")
+    assert payloads(ten, "--checkpoint", "place") == numbers(4, 10)
+
+
+def test_a_checkpoint_of_a_log_that_was_made_anew_hides_nothing_of_it(ten):
+    assert payloads(ten, "--checkpoint", "place") == numbers(0, 10)
+    for path in (ten.state / "speeddata").glob("hub.db*"):
+        path.unlink()
+    ten.ok("produce", input="a\nb\n")
+    assert payloads(ten, "--checkpoint", "place") == ["a", "b"]
+
+
+def test_a_checkpoint_is_one_consumers(ten):
+    assert payloads(ten, "--checkpoint", "place", "-c", "4") == numbers(0, 4)
+    status, out, err = ten("listen", "--checkpoint", "place", "--name", "other")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "place: is the checkpoint of 'listen' of default at " in err
     (ten.directory / "place").write_text("{")
     status, out, err = ten("listen", "--checkpoint", "place")
     assert (status, out) == (3, "")

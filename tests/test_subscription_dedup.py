@@ -166,3 +166,12 @@ def test_items_with_odd_datapoints_pass():
 def test_a_window_below_nothing_is_refused():
     with pytest.raises(ValueError, match="below nothing"):
         Dedup(-1)
+
+
+def test_an_item_whose_id_is_no_name_passes_however_deep_it_goes():
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    odd = {"id": deep, "datapoints": [{"time": 1, "value": 2}]}
+    look = Dedup(MINUTE).look("m", [odd], 1)
+    assert (len(look.items), look.items[0] is odd, look.dropped) == (1, True, 0)

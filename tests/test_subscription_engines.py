@@ -31,7 +31,7 @@ def test_a_library_that_is_missing_is_named_with_its_cure(monkeypatch, text, lib
     ):
         with pytest.raises(UsageError) as told:
             call()
-        assert str(told.value) == f"{text}: needs the library {library.replace('_', '-')}; {cure}"
+        assert str(told.value) == f"{text}: needs {library.replace('_', '-')}, which is not installed; {cure}"
 
 
 def test_the_log_is_where_it_was_named_or_else_of_this_user(tmp_path):

@@ -313,3 +313,67 @@ def test_both_ways_write_the_same_bytes_and_they_are_valid(doubles, singles, wor
     ]
     assert plain[2] == columns["w"].values.tolist()
     assert plain[3] == columns["n"].values.tolist()
+
+
+# -- a datum alone ------------------------------------------------------------------------------------------
+
+MIXED = schema_of(a=["null", "double"], q=["null", "long"], text=["null", "string"], b="float")
+WORDS = st.none() | st.text(st.characters(exclude_categories=()), max_size=12)  # half surrogate pairs, too
+ROW = st.tuples(
+    st.one_of(st.integers(START_MS - 10**9, START_MS + 10**9), st.just(2**62)),
+    st.none() | st.floats(),
+    st.none() | st.integers(-(2**63), 2**63 - 1),
+    WORDS,
+    st.floats(width=32),
+)
+
+
+@given(st.lists(ROW, min_size=1, max_size=30), st.sampled_from([None, "q"]), st.integers(1, 4), st.booleans())
+def test_a_datum_alone_is_written_as_among_others(rows, quality, signals, fast):
+    times, *columns = zip(*rows, strict=True)
+    given_columns = {"time": Column(np.array(times))}
+    for name, column in zip("a q text b".split(), columns, strict=True):
+        valid = np.array([value is not None for value in column])
+        fill = [("" if name == "text" else 0) if value is None else value for value in column]
+        if name == "text":
+            values = np.empty(len(fill), object)
+            values[:] = [None if value is None else value for value in column]
+        else:
+            values = np.array(fill, {"a": "f8", "q": "i8", "b": "f4"}[name])
+        given_columns[name] = Column(values, None if valid.all() else valid)
+    with pytest.MonkeyPatch.context() as patched:
+        if not fast:
+            patched.setattr(envelope, "orjson", None)
+        encoder = Encoder(all_series("rig", MIXED)[:signals], quality=quality)
+        encoded = encoder.encode(MIXED, given_columns)
+    for row in range(encoded.kept(len(rows))):
+        among_others = encoded.body(row, row + 1, range(encoded.series))
+        assert encoded.body(row, row + 1) == among_others
+        assert json.loads(among_others)["data"]["items"][0]["datapoints"][0].keys() == {
+            *("time", "value", "status")
+        }
+
+
+def test_a_datum_alone_byte_for_byte(library):
+    schema = schema_of(a=["null", "double"], b="string", q="long")
+    series = [Series(ONE, "rig", "a"), Series(TWO, "rig", "b")]
+    columns = {
+        "time": Column(np.array([START_MS, START_MS + 1])),
+        "a": Column(np.array([0.5, 0.0]), np.array([True, False])),
+        "b": Column(np.array(["ü", '"'], object)),
+        "q": Column(np.array([24, 192])),
+    }
+    for quality, good in ((None, 192), ("q", 24)):
+        encoded = Encoder(series, quality=quality).encode(schema, columns)
+        assert encoded.body(0, 1).decode() == (
+            f'{{"data":{{"items":[{{"id":"{ONE}","datapoints":[{{"time":"2018-11-30T10:00:00.000Z",'
+            f'"value":0.5,"status":{good}}}]}},{{"id":"{TWO}","datapoints":[{{"time":'
+            f'"2018-11-30T10:00:00.000Z","value":"ü","status":{good}}}]}}]}},'
+            '"schema":"equinor/plant/schemas/ingest/datapoints_v2"}'
+        )
+        assert encoded.body(1, 2).decode() == (
+            f'{{"data":{{"items":[{{"id":"{ONE}","datapoints":[{{"time":"2018-11-30T10:00:00.001Z",'
+            f'"value":null,"status":0}}]}},{{"id":"{TWO}","datapoints":[{{"time":'
+            '"2018-11-30T10:00:00.001Z","value":"\\"","status":192}]}]},'
+            '"schema":"equinor/plant/schemas/ingest/datapoints_v2"}'
+        )

@@ -11,10 +11,19 @@ from pathlib import Path
 
 import pytest
 from brokers import kafka_broker, unused_tcp_port
-from engine_contract import WITHIN_S, Engine, EngineContract, numbers, take, texts
+from engine_contract import (
+    WITHIN_S,
+    Engine,
+    EngineContract,
+    numbers,
+    stopped_within,
+    take,
+    texts,
+    until_the_end,
+)
 
 from speeddata.errors import PeerError, UsageError
-from speeddata.subscription.engine import Position, Unreachable
+from speeddata.subscription.engine import Position, TooLarge, Unreachable
 from speeddata.subscription.kafka_inlet import _Partition
 
 confluent_kafka = pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed")
@@ -30,7 +39,7 @@ def broker(tmp_path_factory):
 
 def engine_of(broker):
     text = f"kafka://127.0.0.1:{broker.port}/t{secrets.token_hex(4)}"
-    return Engine(text, shared=True, drops=False, refuses=False, most_bytes=1_000_000)
+    return Engine(text, shared=True, drops=False, refuses=False, most_bytes=1_000_000, surplus=10**6)
 
 
 @pytest.fixture
@@ -155,6 +164,116 @@ def test_a_broker_that_is_not_there_is_told_as_unreachable():
     for opened in (engine.outlet, engine.inlet):
         with pytest.raises(Unreachable, match="refused"):
             opened()
+
+
+class Late:
+    """A producer that has seen all the consequences when it is given up."""
+
+    def __init__(self, producer):
+        self.producer = producer
+
+    def __getattr__(self, name):
+        return getattr(self.producer, name)
+
+    def flush(self, seconds):
+        return self.producer.flush(seconds or WITHIN_S)
+
+
+def test_giving_up_what_is_under_way_hides_no_error_and_the_next_send_works(own, monkeypatch):
+    monkeypatch.setattr("speeddata.subscription.engine_kafka.SEND_S", 1.0)
+    engine = engine_of(own)
+    with engine.outlet() as outlet:
+        outlet.send(engine.messages(0, 5))
+        outlet._producer = Late(outlet._producer)
+        own.freeze()
+        try:
+            with pytest.raises(Unreachable, match="no acknowledgement within the time"):
+                outlet.send(engine.messages(5, 10))
+            assert outlet._producer is None
+        finally:
+            own.thaw()
+        monkeypatch.setattr("speeddata.subscription.engine_kafka.SEND_S", WITHIN_S)
+        outlet.send(engine.messages(5, 10))
+    found = read(engine, lambda found: b"9" in found)
+    assert list(dict.fromkeys(found)) == [str(number).encode() for number in range(10)]
+
+
+class Dying:
+    """A producer that ends for good while messages are on their way; *reports* of their delivery follow."""
+
+    def __init__(self, producer, *reports):
+        self.producer, self.reports, self.told = producer, list(reports), None
+
+    def __getattr__(self, name):
+        return getattr(self.producer, name)
+
+    def produce(self, *args, on_delivery, **more):
+        self.told = on_delivery
+
+    def flush(self, seconds):
+        if self.reports:
+            report = self.reports.pop(0)
+            if isinstance(report, SystemError):
+                raise report from fatal()
+            if isinstance(report, Exception):
+                raise report
+            self.told(report, None)
+        return 0
+
+
+def fatal():
+    error = confluent_kafka.KafkaError(confluent_kafka.KafkaError._GAPLESS_GUARANTEE, "no gap", fatal=True)
+    return confluent_kafka.KafkaException(error)
+
+
+def test_a_producer_that_ended_for_good_is_told_in_our_words_and_replaced(engine, monkeypatch):
+    monkeypatch.setattr("speeddata.subscription.engine_kafka._REPORT_S", 0.1)
+    with engine.outlet() as outlet:
+        for told in (fatal(), SystemError("result with an exception set")):
+            outlet._producer = Dying(outlet._opened(), told)
+            with pytest.raises(Unreachable, match="no gap"):
+                outlet.send(engine.messages(0, 1))
+        outlet.send(engine.messages(0, 1))
+    assert read(engine, lambda found: len(found) >= 1) == [b"0"]
+
+
+def test_what_the_broker_finds_too_large_is_told_as_such_although_the_producer_ends_of_it(engine):
+    refusal = confluent_kafka.KafkaError(confluent_kafka.KafkaError.MSG_SIZE_TOO_LARGE)
+    with engine.outlet() as outlet:
+        dying = [fatal(), SystemError("result with an exception set"), refusal]
+        outlet._producer = Dying(outlet._producer, *dying)
+        outlet._opened = lambda: outlet._producer or Dying(None, *dying)
+        with pytest.raises(TooLarge) as told:
+            outlet.send(engine.messages(0, 1))
+        assert told.value.id == "id-0"
+        del outlet._opened
+        outlet._producer = None
+        outlet.send(engine.messages(1, 2))
+
+
+def test_the_wish_to_stop_ends_waiting_for_a_frozen_broker_within_a_second_or_so(own, monkeypatch):
+    monkeypatch.setattr("speeddata.subscription.kafka_inlet.SESSION_MS", 6_000)
+    engine = engine_of(own)
+    with engine.outlet() as outlet, engine.inlet() as inlet:
+        outlet.send(engine.messages(0, 5))
+        received = take(inlet, 5)
+        own.freeze()
+        try:
+            asked_s = stopped_within(engine.stop, lambda: outlet.send(engine.messages(5, 10)))
+            begin = time.monotonic()
+            inlet.acknowledge(received)
+            inlet.close()
+            assert (asked_s < 5.0, time.monotonic() - begin < 5.0) == (True, True)
+        finally:
+            own.thaw()
+
+
+def test_a_group_that_lets_nobody_in_is_told_and_no_end(engine, monkeypatch):
+    monkeypatch.setattr("speeddata.subscription.kafka_inlet._JOIN_S", 0.1)
+    with engine.inlet(mode="shared") as inlet:
+        inlet.until_now()
+        with pytest.raises(Unreachable, match="the group does not let us in"):
+            until_the_end(inlet)
 
 
 # -- topics and settings -------------------------------------------------------------------------------------

@@ -9,14 +9,14 @@ import time
 
 import pytest
 
-from speeddata.errors import DataError, HostError, StdoutClosed
+from speeddata.errors import StdoutClosed
 from speeddata.interrupts import Stop
 from speeddata.output import Bytes
 from speeddata.subscription import listening
 from speeddata.subscription.dedup import Dedup
-from speeddata.subscription.engine import Received, Unreachable
+from speeddata.subscription.engine import Denied, Received, Unreachable
 from speeddata.subscription.engine_text import TextInlet
-from speeddata.subscription.listening import Checkpoint, Wish, listen
+from speeddata.subscription.listening import Wish, listen
 
 HOUR_NS = 3_600 * 10**9
 
@@ -36,16 +36,21 @@ class Scripted:
     def __init__(self, *lots, then=lambda: None):
         self.lots, self.then = list(lots), then
         self.acknowledged, self.given_back, self.asked = [], [], []
+        self.ended, self.bound = False, 0
 
     def fetch(self, most, wait_s):
         self.asked.append(most)
         if not self.lots:
+            self.ended = True
             self.then()
             return []
         lot = self.lots.pop(0)
-        if isinstance(lot, Exception):
+        if isinstance(lot, BaseException):
             raise lot
         return lot
+
+    def until_now(self):
+        self.bound += 1
 
     def acknowledge(self, received):
         self.acknowledged += [each.sequence for each in received]
@@ -129,17 +134,32 @@ def test_a_pipe_ends_where_it_ends_and_not_at_a_pause(out):
     assert out.lines() == ["0", "1", "2"]
 
 
-def test_no_messages_says_nothing_before_the_engine_has_let_us_in(out):
-    class Joining(Scripted):
-        joined = False
+def test_it_ends_when_the_engine_says_so_and_not_at_a_pause(out):
+    inlet = Scripted([message(1)], [], [], [message(2)])
+    assert listen(inlet, PAYLOAD, Stop(), into=out) == 2
+    assert (inlet.bound, len(inlet.asked)) == (1, 5)
+    stop = Stop()
+    inlet = Scripted([message(1)], [], [message(2)], then=stop.ask)
+    assert listen(inlet, Wish("payload", follow=True), stop, into=out) == 2
+    assert inlet.bound == 0  # who follows has no end
 
-        def fetch(self, most, wait_s):
-            self.joined = len(self.asked) >= 2
-            return super().fetch(most, wait_s)
 
-    inlet = Joining([], [], [], [message(1)])
-    assert listen(inlet, Wish("payload"), Stop(), into=out) == 1
-    assert len(inlet.asked) == 5
+def test_a_key_that_was_renewed_lets_in_again_at_once(out, caplog):
+    stop, renewed = Stop(), []
+
+    def changed():
+        renewed.append(True)
+        return len(renewed) > 2  # somebody sets it while it is waited for
+
+    inlet = Scripted([message(1)], Denied("wrong key"), [message(2)], then=stop.ask)
+    begin = time.monotonic()
+    assert listen(inlet, Wish("payload", follow=True), stop, into=out, changed=changed) == 2
+    assert time.monotonic() - begin < listening._DENIED_S / 2
+    assert [record.message for record in caplog.records] == ["wrong key; trying again", "connected again"]
+    with pytest.raises(Denied):
+        listen(Scripted(Denied("wrong key")), PAYLOAD, Stop(), into=out)
+    inlet = Scripted(Denied("wrong key"), [message(3)])  # it was renewed since it was read
+    assert listen(inlet, PAYLOAD, Stop(), into=out, changed=lambda: len(inlet.lots) == 1) == 1
 
 
 # -- commands ------------------------------------------------------------------------------------------------
@@ -178,7 +198,7 @@ def test_what_a_command_did_not_take_until_the_end_is_given_back(out, tmp_path, 
     assert all("signal 9" in record.message for record in caplog.records)
 
 
-# -- duplicates and checkpoints ------------------------------------------------------------------------------
+# -- duplicates ----------------------------------------------------------------------------------------------
 
 
 def test_what_was_read_before_is_acknowledged_and_not_handed_on(out):
@@ -191,55 +211,3 @@ def test_what_was_read_before_is_acknowledged_and_not_handed_on(out):
     assert listen(inlet, Wish("points"), Stop(), into=out, dedup=Dedup(HOUR_NS)) == 3
     assert [json.loads(each)["value"] for each in out.lines()] == [1, 2, 3, 4]
     assert inlet.acknowledged == ["1", "2", "3", "4", "5"]
-
-
-def test_a_checkpoint_remembers_over_restarts(out, tmp_path):
-    path = tmp_path / "check"
-    for lots in (
-        [[message(1, envelope(1))]],
-        [[message(2, envelope(1, 2))], [message(3, envelope(2), id="id2")]],
-    ):
-        kept, dedup = Checkpoint(path), Dedup(HOUR_NS)
-        if kept.dedup:
-            dedup.restore(kept.dedup)
-        listen(Scripted(*lots), Wish("points"), Stop(), into=out, dedup=dedup, checkpoint=kept)
-    assert [json.loads(each)["value"] for each in out.lines()] == [1, 2]
-    assert Checkpoint(path).sequence == "3"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["check", "out"]
-
-
-def test_much_is_not_written_at_every_step(out, tmp_path, monkeypatch):
-    saved = []
-    monkeypatch.setattr(Checkpoint, "save", lambda self, dedup: saved.append(self.sequence))
-    kept = Checkpoint(tmp_path / "check")
-    kept._saved = time.monotonic()
-    lots = [[message(number)] for number in range(200)]
-    listen(Scripted(*lots), PAYLOAD, Stop(), into=out, dedup=Dedup(HOUR_NS), checkpoint=kept)
-    assert len(saved) < 10
-    assert saved[-1] == "199"
-    saved.clear()  # a place alone is little
-    listen(Scripted([message(1)], [message(2)]), PAYLOAD, Stop(), into=out, checkpoint=kept)
-    assert saved[1:] == ["1", "2"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{}",
-        "[]",
-        '{"version": 2, "sequence": "1", "dedup": {}}',
-        '{"version": 1, "sequence": 1, "dedup": {}}',
-    ],
-)
-def test_a_checkpoint_that_is_none_is_told(tmp_path, text):
-    (tmp_path / "check").write_text(text)
-    with pytest.raises(DataError, match="is no checkpoint, or damaged; to begin anew, move it away"):
-        Checkpoint(tmp_path / "check")
-
-
-def test_a_checkpoint_that_cannot_be_is_told_before_anything_left(out, tmp_path):
-    inlet = Scripted([message(1)])
-    with pytest.raises(HostError, match="check: cannot be written: No such file or directory"):
-        listen(inlet, PAYLOAD, Stop(), into=out, checkpoint=Checkpoint(tmp_path / "no" / "check"))
-    assert (out.lines(), inlet.asked) == ([], [])

@@ -144,6 +144,16 @@ def test_a_block_larger_than_what_is_encoded_at_once_is_whole_all_the_same(monke
     ]
 
 
+def test_a_datum_alone_is_cut_as_among_others():
+    counts = set()
+    for length in range(1000, 1400):
+        one = row(1, b="y" * length)
+        alone = made([block(RIG, [one])])
+        assert [part.body for part in made([block(RIG, [one, one])])] == 2 * [part.body for part in alone]
+        counts.add(len(alone))
+    assert counts == {1, 2, 3}
+
+
 ROWS = st.lists(
     st.builds(
         row,

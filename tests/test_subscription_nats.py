@@ -11,7 +11,16 @@ import threading
 import pytest
 import scripted_server
 from brokers import nats_server, unused_tcp_port
-from engine_contract import WITHIN_S, Engine, EngineContract, numbers, take, texts
+from engine_contract import (
+    WITHIN_S,
+    Engine,
+    EngineContract,
+    numbers,
+    stopped_within,
+    take,
+    texts,
+    until_the_end,
+)
 
 from speeddata.errors import HostError, PeerError
 from speeddata.subscription.engine import Busy, Denied, TooLarge, Unreachable
@@ -114,6 +123,25 @@ def test_a_frozen_server_is_unreachable_until_it_thaws(own, monkeypatch):
             server.thaw()
         outlet.send(engine.messages(5, 10))
     assert engine.bodies("me", 10) == numbers(0, 10)
+
+
+def test_the_wish_to_stop_ends_waiting_for_a_frozen_server_within_a_second_or_so(own):
+    server = own()
+    engine = at(server)
+    with engine.outlet() as outlet, engine.inlet() as inlet:
+        outlet.send(engine.messages(0, 5))
+        received = take(inlet, 5)
+        server.freeze()
+        try:
+            for wait in (
+                lambda: outlet.send(engine.messages(5, 10)),
+                lambda: inlet.acknowledge(received),
+                engine.outlet,
+            ):
+                engine.stop.asked = False
+                assert stopped_within(engine.stop, wait) < 5.0
+        finally:
+            server.thaw()
 
 
 def test_a_server_that_is_not_there_is_told_as_unreachable():
@@ -225,7 +253,7 @@ def test_a_consumer_keeps_its_mode(engine):
 
 
 def test_a_consumer_that_somebody_deleted_is_told_and_made_again(engine, server, monkeypatch):
-    monkeypatch.setattr("speeddata.subscription.engine_nats._CHECK_S", 0.2)
+    monkeypatch.setattr("speeddata.subscription.nats_inlet._CHECK_S", 0.2)
     monkeypatch.setattr("speeddata.subscription.engine_nats.ANSWER_S", 2.0)
     engine.send(0, 3)
     for mode in ("exclusive", "shared"):
@@ -237,8 +265,22 @@ def test_a_consumer_that_somebody_deleted_is_told_and_made_again(engine, server,
             assert texts(take(inlet, 3)) == numbers(0, 3)
 
 
+def test_what_is_there_and_does_not_come_is_told_and_no_end(engine, monkeypatch):
+    monkeypatch.setattr("speeddata.subscription.nats_inlet.ANSWER_S", 1.0)
+    engine.send(0, 3)
+    with engine.inlet() as inlet:
+        take(inlet, 1)
+        with inlet._came:
+            inlet._inbox = "elsewhere"  # so they go astray
+            inlet._buffer.clear()
+        engine.send(3, 5)
+        inlet.until_now()
+        with pytest.raises(Unreachable, match="messages of 'me' are there, and do not come"):
+            until_the_end(inlet)
+
+
 def test_messages_in_long_work_are_not_handed_to_another_member(engine, monkeypatch):
-    monkeypatch.setattr("speeddata.subscription.engine_nats._SHARED_WAIT_S", 0.6)
+    monkeypatch.setattr("speeddata.subscription.nats_inlet._SHARED_WAIT_S", 0.6)
     engine.send(0, 2)
     with engine.inlet("team", mode="shared") as one, engine.inlet("team", mode="shared") as two:
         mine = take(one, 2)

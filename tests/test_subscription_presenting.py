@@ -120,3 +120,31 @@ def test_on_a_terminal_nothing_steers_it():
         '{"a":"\\u202e\\u009b31m\\udb40\\udc01"}\t\\u001b]0;\\u0007 caf\u00e9 \U0001f600\n'
     )
     assert shown(ENVELOPE + b"\n") == ENVELOPE + b"\n"
+
+
+def nested(depth):
+    """An envelope whose second datapoint goes *depth* deep."""
+    deep = b"[" * depth + b"]" * depth
+    points = b'[{"time":1,"value":2,"status":0},{"time":2,"value":' + deep + b',"status":0}]'
+    return b'{"data":{"items":[{"id":"a","datapoints":' + points + b"}]}}"
+
+
+@pytest.mark.parametrize("depth", [250, 260, 900, 960, 1000, 1020, 5000, 100_000])
+def test_a_message_nested_as_deep_as_can_be_is_a_line_and_no_error(library, depth):
+    body = nested(depth)
+    assert line(received(body), "message").count(b"\n") == 1
+    assert line(received(body), "payload") == body + b"\n"
+    assert line(received(body), "points").count(b"\n") in (0, 2)
+    if items := items_of(body):
+        assert with_items(body, items) == body
+
+
+def test_numbers_that_no_double_holds_are_null_in_datapoints(library):
+    body = b'{"data":{"items":[{"id":"a","datapoints":[{"time":1e999,"value":-1e999,"status":0}]}]}}'
+    assert line(received(body), "points") == b'{"id":"a","time":null,"value":null,"status":0}\n'
+    assert line(received(body), "message").endswith(b',"payload":' + body + b"}\n")
+
+
+@pytest.mark.parametrize("time_ns", [(2**63 - 1) * 10**6, -(10**20)])
+def test_a_time_that_is_in_no_calendar_is_null(time_ns):
+    assert json.loads(line(received(b"1", time_ns=time_ns), "message"))["time"] is None

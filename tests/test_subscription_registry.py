@@ -202,6 +202,16 @@ def test_the_revision_grows_with_every_change_and_with_nothing_else(registry):
     assert registry.subscriptions("nobody") == []
 
 
+def test_a_begin_is_set_anew_only_where_that_is_asked_for(registry):
+    registry.add("plant", ["rig/*"], 10, since_ns=10)
+    assert registry.add("plant", ["rig/*"], 20, since_ns=20) == []
+    (known,) = registry.subscriptions("plant")
+    assert (known.added_ns, known.since_ns, registry.customer("plant").rev) == (10, 10, 1)
+    assert registry.add("plant", ["rig/*"], 30, since_ns=None, anew=True) == []
+    (known,) = registry.subscriptions("plant")
+    assert (known.added_ns, known.since_ns, registry.customer("plant").rev) == (30, None, 2)
+
+
 def test_a_run_and_changes_in_two_processes_lose_nothing(registry, path):
     adder = """
 import sys; from pathlib import Path; from speeddata.subscription.registry import Registry

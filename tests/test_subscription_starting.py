@@ -9,6 +9,7 @@ from speeddata.errors import DataError
 from speeddata.interrupts import Stop
 from speeddata.recording.reading import Reader
 from speeddata.subscription.customers import Place
+from speeddata.subscription.departed import Ledgers
 from speeddata.subscription.starting import at_time, behind, closed_size, end, schemas, sync_of
 
 NOW = NOON + 10**15
@@ -61,7 +62,7 @@ def test_it_goes_on_behind_every_block(rig, tmp_path):
     first, second = two_files(rig)
     for path in (first, second):
         for block in offsets(path):
-            begin = behind(place_at(path, block), [first, second], tmp_path, NOW)
+            begin = behind(place_at(path, block), [first, second], Ledgers(tmp_path), NOW)
             assert begin.gap is None
             assert (begin.position.file, begin.position.block) == (path.name, block)
             expected = [at for at in offsets(path)[:-1] if at >= block]
@@ -74,14 +75,14 @@ def test_a_file_is_known_by_its_marker_whatever_it_is_called(rig, tmp_path):
     first, second = two_files(rig)
     place = place_at(first, offsets(first)[1])
     renamed = first.rename(first.with_name("0.avro"))
-    assert behind(place, [renamed, second], tmp_path, NOW).position.file == "0.avro"
+    assert behind(place, [renamed, second], Ledgers(tmp_path), NOW).position.file == "0.avro"
     # and another file of that name is not it
     other = Source(tmp_path / "other")
     impostor = other.begin()
     other.blocks(3)
     other.end()
     impostor.rename(first)
-    begin = behind(place, [first, second], tmp_path, NOW)
+    begin = behind(place, [first, second], Ledgers(tmp_path), NOW)
     assert (begin.position.file, begin.position.block) == (second.name, 0)
     assert begin.gap is not None
 
@@ -91,7 +92,7 @@ def test_a_file_that_is_gone_is_a_gap_unless_it_was_all_sent(rig, tmp_path, size
     first, second = two_files(rig)
     place = place_at(first, 1000, size)
     first.unlink()
-    begin = behind(place, [second], tmp_path, NOW)
+    begin = behind(place, [second], Ledgers(tmp_path), NOW)
     assert (begin.position.file, begin.position.block) == (second.name, 0)
     assert (begin.gap is not None) == bool(gaps)
     if gaps:
@@ -103,11 +104,11 @@ def test_with_older_files_only_it_waits_behind_them(rig, tmp_path):
     first, second = two_files(rig)
     place = place_at(second, 0)
     second.unlink()
-    begin = behind(place, [first], tmp_path, NOW)
+    begin = behind(place, [first], Ledgers(tmp_path), NOW)
     assert (begin.position.file, begin.position.block) == (first.name, offsets(first)[-1])
     assert read_from(tmp_path, begin.position) == []
     assert begin.gap.to_ns is None
-    assert behind(place, [], tmp_path, NOW).position is None
+    assert behind(place, [], Ledgers(tmp_path), NOW).position is None
 
 
 def test_where_the_block_before_is_damaged_it_goes_on_with_the_next_one_and_tells(rig, tmp_path):
@@ -116,7 +117,8 @@ def test_where_the_block_before_is_damaged_it_goes_on_with_the_next_one_and_tell
     data = bytearray(first.read_bytes())
     data[ends[1] - 3] ^= 0xFF  # in the marker
     first.write_bytes(data)
-    begin = behind(Place("rig", first.name, bytes(data[-16:]), ends[1]), [first, second], tmp_path, NOW)
+    place = Place("rig", first.name, bytes(data[-16:]), ends[1])
+    begin = behind(place, [first, second], Ledgers(tmp_path), NOW)
     assert begin.position.block == ends[2]
     assert "no block begins at byte" in begin.gap.what
     assert read_from(tmp_path, begin.position)[0] == ends[2]
@@ -126,7 +128,7 @@ def test_where_the_file_was_cut_off_it_goes_on_at_its_end(rig, tmp_path):
     first, second = two_files(rig)
     place, ends = place_at(first, offsets(first)[-1]), offsets(first)
     first.write_bytes(first.read_bytes()[: ends[1] + 5])
-    begin = behind(place, [first, second], tmp_path, NOW)
+    begin = behind(place, [first, second], Ledgers(tmp_path), NOW)
     assert begin.position.block == ends[1]
     assert begin.gap is not None
     assert read_from(tmp_path, begin.position) == offsets(second)[:-1]

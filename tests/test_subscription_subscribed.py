@@ -87,9 +87,9 @@ def test_it_tells_since_when_each_subscription_wants_it(registry):
     registry.add("plant", ["*/amps", "pump/*"], 6 * NS, since_ns=None)
     registry.add("plant", [str(series_id("rig", "good"))], 7 * NS, since_ns=7 * NS)
     plant = Subscribed(registry, "plant")
-    assert plant.begins("rig", [schema("volts")]) == [5 * NS]
-    assert plant.begins("rig", [schema("volts"), RIG]) == [5 * NS, None, 7 * NS]
-    assert plant.begins("x", [schema("volts")]) == []
+    assert [each.since_ns for each in plant.wants("rig", [schema("volts")])] == [5 * NS]
+    assert [each.since_ns for each in plant.wants("rig", [schema("volts"), RIG])] == [5 * NS, None, 7 * NS]
+    assert [each.since_ns for each in plant.wants("x", [schema("volts")])] == []
 
 
 # -- revisions ----------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def test_what_is_wanted_and_cannot_be_sent_is_told_once(registry, caplog):
     with caplog.at_level(logging.WARNING, "speeddata"):
         for _ in range(3):
             plant.served("rig", form)
-            plant.begins("rig", [form])
+            plant.wants("rig", [form])
             registry.add("plant", [f"x/y{len(caplog.records)}"], 1, since_ns=None)
             plant.look()
     assert [each.getMessage() for each in caplog.records] == [

@@ -6,7 +6,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,10 +31,8 @@ log = logging.getLogger("speeddata")
 @click.command("add")
 @click.argument("signals", nargs=-1, metavar="SIGNAL...")
 @subscribe_options.customer
-@click.option(
-    "--position",
-    metavar="beginning|MOMENT",
-    help="From then on: all that is recorded, RFC 3339, or -10m.  [default: now]",
+@subscribe_options.position.but(
+    help="From there on: all that is recorded, RFC 3339, or -10m.  [default: now]"
 )
 @click.option("--ttl", "ttl_ns", type=options.DURATION, help="End the subscription after so long.")
 @subscribe_options.recording
@@ -44,49 +43,61 @@ def command(
 
     With - they come from standard input: lines, or the JSON list [{"id": "..."}].
 
+    Where a channel is delivered already, --position sets it back, or on, for all of its signals. What comes
+    again has the same ids, unless other signals of the channel are wanted now; `listen --dedup` leaves it
+    out in any case.
+
     \b
     Examples:
         speeddata subscribe add 'rig/*'
         speeddata subscribe add --customer plant rig/sine_wave --position -1h
         speeddata subscribe add --customer plant - < ids.json
     """
+    from speeddata.subscription.repositioning import delivered, go_on_at
     from speeddata.subscription.series import Pattern
-    from speeddata.timerange import moment_ns
 
-    patterns = [Pattern.parse(text).text for text in given(signals)]
+    if ttl_ns == 0:
+        raise UsageError("ends before it begins", where="--ttl", mend="leave it out, or write more")
+    patterns = [Pattern.parse(text) for text in given(signals)]
+    names = [pattern.text for pattern in patterns]
     now_ns = time.time_ns()
     since_ns: int | None = now_ns
     if position is not None:
-        since_ns = None if position == "beginning" else moment_ns(position, now_ns)
-    with subscribe_options.registry() as registry:
+        since_ns = subscribe_options.begin_ns(position, now_ns) or None
+    with subscribe_options.registry() as registry, ExitStack() as stack:
+        channels = delivered(registry, customer, patterns) if position is not None else []
+        if channels:
+            stack.enter_context(_alone(registry, customer, channels[0].channel))
+            go_on_at(registry, customer, channels, since_ns)
         new = registry.add(
             customer,
-            patterns,
+            names,
             now_ns,
             since_ns=since_ns,
             expires_ns=None if ttl_ns is None else now_ns + ttl_ns,
+            anew=position is not None,
         )
-        _tell(recording, patterns, registry.ids())
-        if position is not None:
-            _tell_where_it_goes_on(registry, customer, patterns)
+        _tell(recording, names, registry.ids())
     _tell_destination(customer)
-    if len(new) < len(patterns):
-        log.info("%s was there before", many(len(patterns) - len(new), "subscription"))
+    if len(new) < len(names):
+        log.info("%s was there before", many(len(names) - len(new), "subscription"))
 
 
-def _tell_where_it_goes_on(registry: Registry, customer: str, patterns: Sequence[str]) -> None:
-    """A position is a channel's: what others of it have been sent from is where a new signal goes on."""
-    from speeddata.subscription.series import Pattern
+@contextmanager
+def _alone(registry: Registry, customer: str, channel: str) -> Iterator[None]:
+    """While no run has the positions."""
+    from speeddata.subscription.registry import Busy
 
-    channels = {
-        channel for each in registry.directories(customer) for channel in registry.places(customer, each)
-    }
-    for channel in sorted(channels):
-        if any(Pattern.parse(text).may_fit(channel, {}) for text in patterns):
-            log.warning(
-                "%s: is being delivered, and goes on where it is; `subscribe run --position` sends its past",
-                channel,
-            )
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(registry.serving(customer))
+        except Busy:
+            raise Busy(
+                f"a run is delivering {channel} to {customer}, so that no position can be set",
+                where="--position",
+                mend="stop the run, set it, and start the run again",
+            ) from None
+        yield
 
 
 def given(signals: Sequence[str]) -> list[str]:

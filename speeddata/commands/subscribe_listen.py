@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +14,7 @@ import click
 
 from speeddata import options
 from speeddata.commands import subscribe_options
-from speeddata.errors import DataError, Interrupted, UsageError
+from speeddata.errors import DataError, Interrupted, UsageError, told_where
 from speeddata.output import Bytes
 from speeddata.table import many
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from speeddata.subscription.engine import Position
     from speeddata.subscription.presenting import Form
 
-_QUIET_S = 2.0  # a server that has more says so by then
+_SEQUENCE = re.compile(r"[0-9]{1,19}")
 
 log = logging.getLogger("speeddata")
 
@@ -46,7 +47,7 @@ log = logging.getLogger("speeddata")
 )
 @click.option(
     "--more",
-    type=click.IntRange(1, 100_000),
+    type=options.Whole(1, 100_000),
     metavar="N",
     default=100,
     help="So many messages are taken before they are acknowledged.",
@@ -81,12 +82,14 @@ def command(
 ) -> None:
     """Write the messages of a customer as lines of JSON, each acknowledged once it is written.
 
-    Messages are read from the customer's destination. Without --follow it ends when there are no more; with
-    it, it waits for them, and for a destination that went away. With --exec each lot goes to a command's
-    standard input, and is acknowledged when that ends well; else it is given to it again.
+    Messages are read from the customer's destination. Without --follow it ends behind the newest one that was
+    there when it began; with it, it waits for more, for a destination that went away, and for a key to be
+    renewed. With --exec each lot goes to a command's standard input, and is acknowledged when that ends well;
+    else it is given to it again.
 
     What was not acknowledged before a crash comes again: --dedup leaves out what was read before, by the
-    ids of messages and by id, time and value of datapoints.
+    ids of messages and by id, time and value of datapoints. With --checkpoint it does so after a kill, too,
+    but for one lot of --more messages, whose lines may have left just before it.
 
     \b
     Examples:
@@ -97,9 +100,12 @@ def command(
     """
     from speeddata.interrupts import watch
     from speeddata.subscription import engines
+    from speeddata.subscription.checkpoints import Checkpoint, Whose
     from speeddata.subscription.dedup import Dedup
-    from speeddata.subscription.destinations import LogFile, Stdout
-    from speeddata.subscription.listening import Checkpoint, Wish, listen
+    from speeddata.subscription.destinations import Destination, Stdout
+    from speeddata.subscription.engine import Inlet
+    from speeddata.subscription.listening import Wish, listen
+    from speeddata.subscription.renewing import Renewing
 
     if payload_only and points:
         raise UsageError("shows less than --payload-only, or more", where="--points", mend="say one of them")
@@ -107,42 +113,51 @@ def command(
     begin = _position(position)
     dedup = None if dedup_ns is None else Dedup(dedup_ns)
     kept = None if checkpoint is None else Checkpoint(Path(checkpoint))
-    if kept is not None and dedup is not None and kept.dedup:
+    if kept is not None and dedup is not None:
         try:
-            dedup.restore(kept.dedup)
+            if kept.dedup:
+                dedup.restore(kept.dedup)
+            for news in kept.later:
+                dedup.learn(news)
         except DataError as exc:
             raise DataError(exc.what, where=str(kept.path), mend=exc.mend) from None
+    topic = topic or customer
     destination = subscribe_options.destination(customer)
     behind = 0
-    numbered = mode == "exclusive" and not isinstance(destination, Stdout)  # a pipe begins at 1
-    if kept is not None and kept.sequence.isdigit() and numbered and not options.given("position"):
-        # what was acknowledged may be ahead of a file that is written now and then: never go back to that
-        behind = int(kept.sequence)
+    if kept is not None:
+        kept.belongs(Whose.of(destination, topic, name))
+        numbered = mode == "exclusive" and not isinstance(destination, Stdout)  # a pipe begins at 1
+        if numbered and _SEQUENCE.fullmatch(kept.sequence) and not options.given("position"):
+            # what was acknowledged may be ahead of a file that is written now and then: never go back to that
+            behind = int(kept.sequence)
+
+    def opened(destination: Destination, first: bool) -> Inlet:
+        position = begin if first else None
+        return engines.open_inlet(
+            destination, topic=topic, name=name, mode=mode, position=position, stop=stop
+        )
+
+    def same(one: Destination, other: Destination) -> bool:
+        return Whose.of(one, topic, name).same(Whose.of(other, topic, name))
+
     with ExitStack() as stack:
         stop = stack.enter_context(watch())
-        inlet = stack.enter_context(
-            engines.open_inlet(
-                destination,
-                topic=topic or customer,
-                name=name,
-                mode=mode,
-                position=begin,
-                stop=stop,
-            )
-        )
+        inlet = Renewing(lambda: subscribe_options.destination(customer), opened, same)
+        stack.enter_context(inlet)
         if duration_ns is not None:
             stack.enter_context(stop.after(duration_ns / 1e9))
         out = Bytes()
-        wish = Wish(
-            form,
-            more,
-            count,
-            follow,
-            quiet_s=0.0 if isinstance(destination, LogFile) else _QUIET_S,
-            command=exec_ or "",
-            escaped=os.isatty(out.fd),
+        wish = Wish(form, more, count, follow, command=exec_ or "", escaped=os.isatty(out.fd))
+        handed_on = listen(
+            inlet,
+            wish,
+            stop,
+            into=out,
+            dedup=dedup,
+            checkpoint=kept,
+            behind=behind,
+            changed=lambda: inlet.changed,
         )
-        handed_on = listen(inlet, wish, stop, into=out, dedup=dedup, checkpoint=kept, behind=behind)
     said = many(handed_on, "message")
     if dedup is not None:
         said += f"; left out: {many(dedup.dropped_messages, 'message')}"
@@ -167,4 +182,5 @@ def _position(text: str) -> Position:
         return Position("unread")
     if text.startswith("sequence:"):
         return Position("sequence", sequence=text.removeprefix("sequence:"))
-    return Position("since", time_ns=moment_ns(text, time.time_ns()))
+    with told_where("--position"):
+        return Position("since", time_ns=moment_ns(text, time.time_ns()))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +13,18 @@ import click
 from speeddata import options
 from speeddata.commands import subscribe_options
 from speeddata.errors import SpeedDataError, UsageError
-from speeddata.names import printable
+from speeddata.names import json_line, printable
 from speeddata.subscription.series import Pattern, all_series
 from speeddata.table import lines, many, size
 from speeddata.timerange import iso_utc
 
 if TYPE_CHECKING:
-    from speeddata.subscription.customers import Customer, Place
+    from speeddata.subscription.customers import Customer, Place, Subscription
     from speeddata.subscription.registry import Registry
     from speeddata.subscription.series import Ids
+
+    Recordings = Mapping[Path, Mapping[str, Sequence[Path]]]  # files by directory and channel in lower case
+    Wants = Sequence[tuple[Subscription, Pattern]]
 
 _HEADING = ("customer", "destination", "state", "lag", "bytes", "sent", "gaps", "signals", "last error")
 
@@ -30,42 +33,56 @@ log = logging.getLogger("speeddata")
 
 @click.command("ls")
 @click.option("--customer", metavar="NAME", help="Only that one.")
+@subscribe_options.recording.but(help="The recording of a relay, where none was delivered from yet.")
 @options.as_json
-def command(customer: str | None, as_json: bool) -> None:
+def command(customer: str | None, recording: str, as_json: bool) -> None:
     """List customers: destination, state, lag in seconds and bytes, what was sent, gaps, the last error.
 
     Secrets are left out. The lag is the time from the newest sample that was acknowledged to the newest that
-    is recorded, of the channel that is furthest behind. The last error stays, with its time.
+    is recorded, of the channel that is furthest behind; where none was yet, from the first that is wanted.
+    The last error stays, with its time.
 
     \b
     Examples:
         speeddata subscribe ls
         speeddata subscribe ls --json | jq 'select(.lag_s > 60)'
     """
+    named = options.given("recording")
+    if named and not Path(recording).is_dir():
+        log.warning("%s: is no directory; name the recording of a relay with --from", recording)
     with subscribe_options.registry() as registry:
         known = [each for each in registry.customers() if customer in (None, each.name)]
-        found = [_told(registry, each) for each in known]
-    if as_json:
-        for each in found:
-            click.echo(json.dumps(each, ensure_ascii=False))
-    elif not found:
-        if customer is not None:
+        if customer is not None and not known:
             raise UsageError("is no customer", where=printable(customer), mend="see `speeddata subscribe ls`")
+        found = []
+        files = cache(_files)  # of a recording that several customers get something from
+        for each in known:
+            directories = registry.directories(each.name)
+            if named or not directories:
+                directories = list(dict.fromkeys([*directories, Path(recording).absolute()]))
+            found.append(_told(registry, each, {directory: files(directory) for directory in directories}))
+    if as_json:
+        for told in found:
+            click.echo(json_line(told))
+    elif not found:
         log.info("no customer yet; see `speeddata subscribe add`")
     else:
         for line in lines(_HEADING, [_cells(each) for each in found], right=("lag", "bytes", "sent", "gaps")):
             click.echo(line)
 
 
-def _told(registry: Registry, customer: Customer) -> dict[str, Any]:
+def _told(registry: Registry, customer: Customer, recordings: Recordings) -> dict[str, Any]:
     subscriptions = registry.subscriptions(customer.name)
-    patterns = [Pattern.parse(each.pattern) for each in subscriptions]
+    wants = [(each, Pattern.parse(each.pattern)) for each in subscriptions]
     ids = registry.ids()
     places = []
-    for directory in registry.directories(customer.name):
-        files = _files(directory)
-        for place in registry.places(customer.name, directory).values():
-            places.append(_place(directory, place, files.get(place.channel.lower(), ()), patterns, ids))
+    for directory, files in recordings.items():
+        known = registry.places(customer.name, directory)
+        for place in known.values():
+            places.append(_place(directory, place, files.get(place.channel.lower(), ()), wants, ids))
+        for channel in sorted(files.keys() - known.keys()):
+            if begin := _begin(directory, channel, files[channel], wants, ids):
+                places.append(_place(directory, begin, files[channel], wants, ids))
     lags = [each["lag_s"] for each in places if each["lag_s"] is not None]
     return {
         "customer": customer.name,
@@ -119,23 +136,46 @@ def _files(directory: Path) -> dict[str, Sequence[Path]]:
         return {}
 
 
-def _place(
-    directory: Path, place: Place, paths: Sequence[Path], patterns: Sequence[Pattern], ids: Ids
-) -> dict[str, Any]:
+def _begin(directory: Path, channel: str, paths: Sequence[Path], wants: Wants, ids: Ids) -> Place | None:
+    """Where a channel begins of which a customer has got nothing yet; None where it wants nothing of it."""
+    from speeddata.recording.catalogue import Position
+    from speeddata.subscription import starting
+    from speeddata.subscription.customers import Place
+
+    try:
+        begins = _begins(channel, paths, wants, ids)
+        if not begins:
+            return None
+        since_ns = None if None in begins else min(filter(None, begins), default=None)
+        position = starting.at_time(paths, since_ns) or Position(paths[0].name)
+        return Place(channel, position.file, b"", position.block)
+    except (SpeedDataError, OSError) as exc:
+        log.debug("%s: %s", directory, exc)
+        return None
+
+
+def _place(directory: Path, place: Place, paths: Sequence[Path], wants: Wants, ids: Ids) -> dict[str, Any]:
     """How far a customer is behind in a channel; not at all in one that it wants no more."""
     from speeddata.recording import catalogue, listing
+    from speeddata.subscription import starting
 
     lag_s, lag_bytes = None, 0
     try:
         order = catalogue.recording_order(place.file)
         later = [path for path in paths if catalogue.recording_order(path.name) >= order]
-        if later and _wanted(place.channel, later[-1], patterns, ids):
+        if later and _begins(place.channel, later[-1:], wants, ids):
             lag_bytes = sum(path.stat().st_size for path in later)
+            position = catalogue.Position(later[0].name)
             if later[0].name == place.file:
                 lag_bytes -= place.block
-            end_ns = listing.end_ns(later)
-            if end_ns is not None and place.time_ns is not None:
-                lag_s = 0.0 if lag_bytes <= 0 else max(0, end_ns - place.time_ns) / 1e9
+                position = catalogue.Position(place.file, place.block)
+            begin_ns, end_ns = place.time_ns, listing.end_ns(later)
+            if begin_ns is None:
+                begin_ns = starting.time_at(later, position)
+            if lag_bytes <= 0:
+                lag_s = 0.0
+            elif end_ns is not None and begin_ns is not None:
+                lag_s = max(0, end_ns - begin_ns) / 1e9
     except (SpeedDataError, OSError) as exc:  # retention is quick, too
         log.debug("%s: %s", directory, exc)
     return {
@@ -149,11 +189,12 @@ def _place(
     }
 
 
-def _wanted(channel: str, path: Path, patterns: Sequence[Pattern], ids: Ids) -> bool:
+def _begins(channel: str, paths: Sequence[Path], wants: Wants, ids: Ids) -> list[int | None]:
+    """From when on each subscription that wants any of a channel does so."""
     from speeddata.recording import listing
 
-    every = (each for schema in listing.schemas([path]) for each in all_series(channel, schema, ids))
-    return any(pattern.fits(series) for series in every for pattern in patterns)
+    every = {each for schema in listing.schemas(paths) for each in all_series(channel, schema, ids)}
+    return [one.since_ns for one, pattern in wants if any(pattern.fits(series) for series in every)]
 
 
 def _moment(time_ns: int | None) -> str | None:

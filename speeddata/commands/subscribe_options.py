@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speeddata.errors import UsageError
+from speeddata.errors import UsageError, told_where
 from speeddata.options import Shared
 
 if TYPE_CHECKING:
@@ -23,6 +23,24 @@ topic = Shared(("--topic",), {"metavar": "NAME", "help": "Of the messages.  [def
 recording = Shared(
     ("--from", "recording"), {"metavar": "DIR", "default": "data", "help": "The recording of a relay."}
 )
+position = Shared(
+    ("--position",),
+    {"metavar": "beginning|MOMENT", "help": "From there on: all that is recorded, RFC 3339, or -10m."},
+)
+
+
+def begin_ns(position: str, now_ns: int) -> int:
+    """What `--position` says, in nanoseconds since 1970; 0 for all that is recorded.
+
+    Raises:
+        UsageError: it says nothing of the kind.
+    """
+    from speeddata.timerange import moment_ns
+
+    if position == "beginning":
+        return 0
+    with told_where("--position"):
+        return max(1, moment_ns(position, now_ns))
 
 
 def registry() -> Registry:

@@ -35,6 +35,7 @@ def command(customer: str, topic: str | None, key: str) -> None:
     from speeddata.interrupts import watch
     from speeddata.subscription import engines
     from speeddata.subscription.destinations import Stdout
+    from speeddata.subscription.engine import Unreachable
     from speeddata.subscription.engine_text import TextInlet
 
     if os.isatty(STDIN):
@@ -47,8 +48,13 @@ def command(customer: str, topic: str | None, key: str) -> None:
         lines = TextInlet(topic=topic or customer, stop=stop)
         while not stop.asked and not lines.ended:
             if some := lines.fetch(_LOT, _WAIT_S):
-                for sequence in outlet.send([_message(each, key) for each in some]):
-                    out.write(f"{sequence}\n".encode())
+                try:
+                    sequences = outlet.send([_message(each, key) for each in some])
+                except Unreachable as exc:
+                    if stop.status:  # a server that does not answer is not waited for any more
+                        raise Interrupted(stop.status) from exc
+                    raise
+                out.write("".join(f"{sequence}\n" for sequence in sequences).encode())
         if stop.status and lines.fetch(1, 0.0):
             raise Interrupted(stop.status)
 

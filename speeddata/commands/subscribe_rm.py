@@ -35,7 +35,8 @@ def command(signals: Sequence[str], customer: str, everything: bool) -> None:
             with registry.serving(customer):  # not while a run would write it again
                 there = secrets.remove(customer, os.environ)
                 if not (registry.forget(customer) or there):
-                    raise UsageError("is no customer", where=customer)
+                    mend = "see `speeddata subscribe ls`"
+                    raise UsageError("is no customer", where=printable(customer), mend=mend)
             return
         patterns = [Pattern.parse(text).text for text in given(signals)]
         gone = registry.remove(customer, patterns)

@@ -30,11 +30,7 @@ log = logging.getLogger("speeddata")
 @click.argument("directory", required=False, default="data", metavar="[DIR]")
 @subscribe_options.customer
 @click.option("--once", is_flag=True, help="Send what there is, and end; for cron.")
-@click.option(
-    "--position",
-    metavar="beginning|MOMENT",
-    help="Send again from there on: all that is recorded, RFC 3339, or -10m.",
-)
+@subscribe_options.position.but(help="Send again from there on: all that is recorded, RFC 3339, or -10m.")
 @click.option(
     "--time-precision",
     "precision",
@@ -42,7 +38,7 @@ log = logging.getLogger("speeddata")
     default="ms",
     help="Digits of the times that are written.",
 )
-@click.option("--quality", metavar="SIGNAL", help="The signal that says the status of its channel's samples.")
+@click.option("--quality", metavar="NAME", help="The signal that says the status of its channel's samples.")
 @click.option(
     "--retry-for",
     "retry_ns",
@@ -76,11 +72,8 @@ def command(
     from speeddata.interrupts import watch
     from speeddata.subscription import engines
     from speeddata.subscription.forwarding import Forwarder, Sent, Wish
-    from speeddata.timerange import moment_ns
 
-    begin_ns = None
-    if position is not None:
-        begin_ns = 0 if position == "beginning" else max(1, moment_ns(position, time.time_ns()))
+    begin_ns = None if position is None else subscribe_options.begin_ns(position, time.time_ns())
     if once and not Path(directory).is_dir():
         raise HostError("is no directory", where=directory, mend="name the recording of a relay")
     subscribe_options.destination(customer)  # what is wrong with it is told before anything else

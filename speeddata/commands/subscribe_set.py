@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from speeddata.commands import subscribe_options
-from speeddata.errors import HostError, UsageError
+from speeddata.errors import UsageError
 
 _MOST = 1 << 16  # characters of what may be a connection string
 
@@ -48,7 +48,7 @@ def command(customer: str, from_file: str | None, arguments: Sequence[str]) -> N
     if arguments:  # and none of it is repeated
         mend = "pipe it in, name a file with --from-file, or answer the question"
         raise UsageError(
-            "takes no connection string as an argument, where others see it", where="set", mend=mend
+            "takes no connection string as an argument, where others see it", where="subscribe set", mend=mend
         )
     text = _text(customer, from_file)
     destination = Destination.parse(text)
@@ -64,7 +64,7 @@ def _text(customer: str, path: str | None) -> str:
             with open(path, encoding="utf-8") as file:
                 return file.read(_MOST)
         except OSError as exc:
-            raise HostError(f"cannot be read: {exc.strerror}", where=path) from exc
+            raise UsageError(exc.strerror or str(exc), where=path) from exc
         except UnicodeDecodeError:
             raise UsageError("is no text", where=path) from None
     if sys.stdin is not None and sys.stdin.isatty():

@@ -249,7 +249,7 @@ def lock(path: Path) -> int | None:
         _make_directory(path.parent)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as exc:
-        raise HostError(f"cannot be written: {exc.strerror}", where=str(path)) from exc
+        raise HostError(f"cannot write: {exc.strerror}", where=str(path)) from exc
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

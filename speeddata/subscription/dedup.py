@@ -18,6 +18,7 @@ MAX_MESSAGES: Final = 100_000
 MAX_POINTS: Final = 250_000  # some 50 MB
 _DIGEST = 16  # bytes: no two datapoints have the same by chance
 _VERSION = 1
+_NO_MEMORY, _BEGIN_ANEW = "is no memory of what was read", "remove it, and everything will be new"
 
 
 @dataclass(slots=True)
@@ -76,7 +77,7 @@ class Dedup:
         found = Look(False, [], _id=message_id)
         for item in items:
             points = item.get("datapoints") if isinstance(item, dict) else None
-            if not isinstance(points, list) or not points:
+            if not isinstance(points, list) or not points or isinstance(item.get("id"), dict | list):
                 found.items.append(item)
                 continue
             name = str(item.get("id")).lower()
@@ -113,6 +114,38 @@ class Dedup:
             "points": [[digest.hex(), at] for digest, at in self._points.items()],
         }
 
+    def news(self, looks: Iterable[Look]) -> dict[str, Any]:
+        """What *looks*, which were dealt with just now, added to `state`: for `json.dumps`, and `learn`.
+
+        Of a message with an id that is its id: who sends it again sends it with the same one.
+        """
+        found: dict[str, Any] = {"now_ns": self._now_ns, "messages": [], "points": []}
+        for look in looks:
+            if look._id:
+                found["messages"].append(look._id)
+            else:
+                found["points"] += [digest.hex() for digest in look._digests]
+        return found
+
+    def learn(self, news: object) -> None:
+        """Remember what `news` gave, too.
+
+        Raises:
+            DataError: it is nothing that `news` gave.
+        """
+        try:
+            if not isinstance(news, dict):
+                raise TypeError
+            now_ns = _of(int, news["now_ns"])
+            messages = [_of(str, name) for name in news["messages"]]
+            points = [bytes.fromhex(digest) for digest in news["points"]]
+        except (KeyError, TypeError, ValueError):
+            raise DataError(_NO_MEMORY, mend=_BEGIN_ANEW) from None
+        self._now_ns = max(self._now_ns, now_ns)
+        self._messages.update(dict.fromkeys(messages, self._now_ns))
+        self._points.update(dict.fromkeys(points, self._now_ns))
+        self._shorten()
+
     def restore(self, state: object) -> None:
         """Remember what `state` gave, instead of what is remembered now.
 
@@ -122,8 +155,7 @@ class Dedup:
         try:
             self._messages, self._points, self._now_ns = _read(state)
         except (KeyError, TypeError, ValueError):
-            mend = "remove it, and everything will be new"
-            raise DataError("is no memory of what was read", mend=mend) from None
+            raise DataError(_NO_MEMORY, mend=_BEGIN_ANEW) from None
         self._shorten()
 
     def _is_new(self, name: str, point: Any, look: Look) -> bool:

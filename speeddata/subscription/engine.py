@@ -98,6 +98,19 @@ class Unsupported(UsageError):
     """The engine does not have that; it is not rebuilt here."""
 
 
+class Closing:
+    """A context manager that closes itself at its end."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what is held; it may be used again, and is opened then."""
+
+
 class Outlet(Protocol):
     """The producing end; a context manager, for one thread."""
 
@@ -119,7 +132,14 @@ class Outlet(Protocol):
 
 
 class Inlet(Protocol):
-    """The consuming end; a context manager, for one thread."""
+    """The consuming end; a context manager, for one thread.
+
+    Attributes:
+        ended: whether there are no more: the input is at its end, or all that `until_now` meant is out.
+    """
+
+    @property
+    def ended(self) -> bool: ...
 
     def __enter__(self) -> Self: ...
 
@@ -130,6 +150,14 @@ class Inlet(Protocol):
 
         Raises:
             Unreachable, Denied: nothing was taken; what was handed out before may come again.
+        """
+        ...
+
+    def until_now(self) -> None:
+        """From here on hand out what is there now, and nothing that comes later.
+
+        Raises:
+            Unreachable, Denied: as `fetch`.
         """
         ...
 

@@ -6,17 +6,18 @@ id in a header. Topics of ours are a header, too: all go to the one topic that t
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from speeddata.errors import PeerError
 from speeddata.interrupts import Stop
 from speeddata.subscription.destinations import Kafka
-from speeddata.subscription.engine import Message, TooLarge, Unreachable
+from speeddata.subscription.engine import Closing, Message, TooLarge, Unreachable
 from speeddata.subscription.kafka_inlet import KafkaInlet
-from speeddata.subscription.kafka_line import Complaints, library, made, ready, settings
+from speeddata.subscription.kafka_line import Complaints, fatal, library, made, ready, settings
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Producer
@@ -27,14 +28,16 @@ __all__ = ["KafkaInlet", "KafkaOutlet"]
 SEND_S = 30.0  # for the acknowledgement of all messages of a call, counted anew at each that comes
 
 _SLICE_S = 0.1
+_REPORT_S = 1.0  # for the library's word about a message, once it has ended the producer
 _TOO_LARGE = ("MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE")
 
 
-class KafkaOutlet:
+class KafkaOutlet(Closing):
     """The producing end: messages of one key go to one partition, in order.
 
     Args:
         destination: its topic is made where it is missing, unless it says otherwise or is an event hub.
+        stop: ends waiting for a broker that does not answer.
 
     Raises:
         UsageError: the library is not installed, or does not know a setting.
@@ -43,23 +46,19 @@ class KafkaOutlet:
     """
 
     def __init__(self, destination: Kafka, *, customer: str = "", stop: Stop | None = None) -> None:
-        self._destination = destination
+        self._destination, self._stop = destination, stop or Stop()
         self._producer: Producer | None = None
-        self._complaints = Complaints(destination)
+        self._complaints = Complaints(destination, self._stop)
         self._opened()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Leave the broker; what is under way is given up."""
         if self._producer is not None:
-            self._producer.purge()
-            self._producer.flush(0)
-            self._producer = None
+            producer, self._producer = self._producer, None
+            producer.purge()
+            # to give up what is under way is a fatal error of a producer that leaves no gap: its end is meant
+            with contextlib.suppress(library().KafkaException), fatal():
+                producer.flush(0)
 
     def send(self, messages: Sequence[Message]) -> list[str]:
         """As `Outlet.send`.
@@ -130,15 +129,29 @@ class KafkaOutlet:
 
     def _look(self, producer: Producer, delivery: _Delivery, end: float) -> None:
         """Let the library work a little, and raise what went wrong."""
-        producer.flush(_SLICE_S)
+        try:
+            with fatal():
+                producer.flush(_SLICE_S)
+        except library().KafkaException as exc:
+            # no gap is left behind a message that failed: why it did comes with the report of its delivery
+            self._hear(producer, delivery)
+            if delivery.error is None:
+                raise self._complaints.raised(exc.args[0]) from exc
         if delivery.error is not None:
             if delivery.error.name() in _TOO_LARGE:
                 raise _Oversize(delivery.error.str())
             raise self._complaints.raised(delivery.error)
         self._complaints.check()
-        if time.monotonic() > end:
+        if self._complaints.over(end):
             self._complaints.check(trouble=True)
             raise Unreachable("no acknowledgement within the time", where=self._destination.redacted)
+
+    def _hear(self, producer: Producer, delivery: _Delivery) -> None:
+        """Wait for a report of delivery, of a producer that sends no more."""
+        end = time.monotonic() + _REPORT_S
+        while delivery.error is None and time.monotonic() < end:
+            with contextlib.suppress(library().KafkaException), fatal():
+                producer.flush(_SLICE_S / 10)
 
     def _too_large(self, message: Message) -> TooLarge:
         return TooLarge(
@@ -150,7 +163,7 @@ class KafkaOutlet:
 
     def _opened(self) -> Producer:
         if self._producer is None:
-            self._complaints = Complaints(self._destination)
+            self._complaints = Complaints(self._destination, self._stop)
             producer = made(library().Producer, self._settings(), self._complaints)
             ready(producer, self._destination, self._complaints)
             self._producer = producer

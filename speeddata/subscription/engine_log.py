@@ -20,13 +20,14 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from speeddata.errors import UsageError
 from speeddata.interrupts import Stop
 from speeddata.subscription.database import Database, Kind, Lost, Unavailable, lock
 from speeddata.subscription.engine import (
     Busy,
+    Closing,
     Message,
     Mode,
     Position,
@@ -44,6 +45,7 @@ _TRANSACTION_BYTES = 16 << 20  # what a transaction writes at most, so that othe
 _TRANSACTION_MESSAGES = 5000
 _FETCH_BYTES = 32 << 20  # what is handed out at once
 _MOST_SEQUENCE = 2**63 - 1
+_NEWEST = "SELECT seq FROM sqlite_sequence WHERE name = 'message'"  # of all that there ever were
 
 _KIND = Kind(
     "log of messages",
@@ -67,7 +69,7 @@ _KIND = Kind(
 log = logging.getLogger("speeddata")
 
 
-class LogOutlet:
+class LogOutlet(Closing):
     """The producing end; any number of processes may have one.
 
     Args:
@@ -85,12 +87,6 @@ class LogOutlet:
         self._topics: dict[str, int] = {}
         self._database: Database | None = None
         self._opened()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -151,7 +147,7 @@ class LogOutlet:
         return sequences
 
 
-class LogInlet:
+class LogInlet(Closing):
     """The consuming end: the consumer *name* of *topic*, this process's alone until it is closed.
 
     Args:
@@ -188,14 +184,10 @@ class LogInlet:
         self._outstanding: set[int] = set()  # handed out, and not acknowledged
         self._back: list[int] = []  # those of them that were given back
         self._ahead: set[int] = set()  # acknowledged, while one before them is not
+        self._last = _MOST_SEQUENCE  # that is to be handed out
+        self._drained = False  # there were no more up to that one
         _whole(self._position)
         self._opened()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let another one have the name; what was not acknowledged is handed out to it."""
@@ -217,8 +209,21 @@ class LogInlet:
             with _unreachable(self):
                 found = self._take(self._opened(), most)
             left = end - time.monotonic()
-            if found or left <= 0 or self._stop.wait(min(left, _POLL_S)):
+            if found or self.ended or left <= 0 or self._stop.wait(min(left, _POLL_S)):
                 return found
+
+    @property
+    def ended(self) -> bool:
+        return self._drained and self._last < _MOST_SEQUENCE and not self._back
+
+    def until_now(self) -> None:
+        """As `Inlet.until_now`.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        with _unreachable(self):
+            self._last = self._opened().number(_NEWEST)
 
     def acknowledge(self, received: Sequence[Received]) -> None:
         """As `Inlet.acknowledge`.
@@ -304,7 +309,7 @@ class LogInlet:
             )
             if first:
                 return first - 1
-        return database.number("SELECT seq FROM sqlite_sequence WHERE name = 'message'")
+        return database.number(_NEWEST)
 
     def _take(self, database: Database, most: int) -> list[Received]:
         columns = "SELECT sequence, id, key, taken_ns, body FROM message WHERE"
@@ -317,8 +322,10 @@ class LogInlet:
                 self._outstanding.discard(sequence)
                 log.warning("%s: retention took message %d, which was given back", self._path, sequence)
         if not rows:
-            query = f"{columns} topic = ? AND sequence > ? ORDER BY sequence LIMIT ?"
-            rows = database.rows(query, (self._topic, self._read, most + len(self._ahead)), _FETCH_BYTES)
+            query = f"{columns} topic = ? AND sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?"
+            wanted = (self._topic, self._read, self._last, most + len(self._ahead))
+            rows = database.rows(query, wanted, _FETCH_BYTES)
+            self._drained = not rows
             if rows:
                 self._tell_gap(database, rows[0][0])
                 self._read = rows[-1][0]

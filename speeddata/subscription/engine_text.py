@@ -10,20 +10,19 @@ import select
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Self
 
 from speeddata.errors import DataError, HostError
 from speeddata.interrupts import Stop
 from speeddata.output import STDOUT, Bytes
 from speeddata.streams import STDIN
-from speeddata.subscription.engine import Message, Mode, Position, Received, Unsupported
+from speeddata.subscription.engine import Closing, Message, Mode, Position, Received, Unsupported
 
 MOST_BYTES = 16 << 20  # of one line
 
 _PIECE_BYTES = 1 << 20
 
 
-class TextOutlet:
+class TextOutlet(Closing):
     """The producing end: a line a message, its body alone. Unbuffered: what was sent has left.
 
     Args:
@@ -33,15 +32,6 @@ class TextOutlet:
     def __init__(self, fd: int = STDOUT) -> None:
         self._out = Bytes(fd)
         self._sent = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        pass
-
-    def close(self) -> None:
-        """The descriptor is somebody else's."""
 
     def send(self, messages: Sequence[Message]) -> list[str]:
         """As `Outlet.send`; a sequence is the number of the line.
@@ -59,7 +49,7 @@ class TextOutlet:
         return [str(number) for number in range(first, self._sent + 1)]
 
 
-class TextInlet:
+class TextInlet(Closing):
     """The consuming end: lines as they come; a sequence is the number of the line, from 1 on.
 
     Args:
@@ -96,15 +86,6 @@ class TextInlet:
         self._count = 0
         self._ready: deque[Received] = deque()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        pass
-
-    def close(self) -> None:
-        """The descriptor is somebody else's."""
-
     @property
     def ended(self) -> bool:
         return self._closed and not self._ready
@@ -125,6 +106,9 @@ class TextInlet:
                 continue
             self._read()
         return [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
+
+    def until_now(self) -> None:
+        """An input ends where it ends."""
 
     def acknowledge(self, received: Sequence[Received]) -> None:
         """There is nobody to tell."""

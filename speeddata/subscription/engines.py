@@ -102,7 +102,7 @@ def _end(destination: Destination, which: str) -> Any:
     except ImportError as exc:
         extra = _EXTRAS[library]
         raise UsageError(
-            f"needs the library {library.replace('_', '-')}",
+            f"needs {library.replace('_', '-')}, which is not installed",
             where=destination.redacted,
             mend=f"pip install 'speeddata[{extra}]'",
         ) from exc

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import pairwise, repeat
 from json.encoder import encode_basestring
+from operator import add
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -66,22 +67,36 @@ class _Texts:
 
     Attributes:
         begin: of its item.
-        pieces: *width* for each datapoint, the first of which ends the datapoint before.
-        skip: characters to leave out of the first: there is no datapoint before.
+        before: of each value: the end of the datapoint before, the time, and the beginning of the value.
+        skip: characters to leave out of the first of those: there is no datapoint before.
+        cells: the values.
+        ends: the status of each datapoint; None: that is in `before`, and in `end`.
         end: of the last datapoint and the item.
         sizes: bytes that each datapoint takes at most, shape (m,), or the same for all.
     """
 
     begin: str
-    pieces: list[str]
-    width: int
+    before: list[str]
     skip: int
+    cells: list[str]
+    ends: list[str] | None
     end: str
     sizes: NDArray[np.int64] | int
+    _pieces: list[str] | None = None
 
     def item(self, first: int, end: int) -> str:
-        text = "".join(self.pieces[self.width * first : self.width * end])
+        width = 2 if self.ends is None else 3
+        if self._pieces is None:
+            self._pieces = [""] * (width * len(self.cells))
+            self._pieces[::width], self._pieces[1::width] = self.before, self.cells
+            if self.ends is not None:
+                self._pieces[2::width] = self.ends
+        text = "".join(self._pieces[width * first : width * end])
         return f"{self.begin}{text[self.skip :]}{self.end}"
+
+    def values(self) -> list[str]:
+        """What stands between a time and `end` where a datapoint is the only one of its item."""
+        return self.cells if self.ends is None else list(map(add, self.cells, self.ends))
 
 
 @dataclass(slots=True)
@@ -99,6 +114,8 @@ class Encoded:
     times: Times
     _items: list[_Texts] = field(repr=False)
     _at: NDArray[np.int64] | None = field(repr=False)  # datums kept before each; None: all are kept
+    _rows: list[tuple[str, ...]] | None = field(default=None, repr=False)  # `_Texts.values` by datum
+    _frame: list[str] = field(default_factory=list, repr=False)  # of a single datum: all but time and values
 
     @property
     def series(self) -> int:
@@ -120,8 +137,23 @@ class Encoded:
         items = self._items if only is None else self._items[only.start : only.stop]
         if first >= end or not items:
             return b""
+        if only is None and end == first + 1:
+            return self._single(first)
         text = ",".join([item.item(first, end) for item in items])
         return b"".join((_BEGIN, text.encode("utf-8", "replace"), _END))
+
+    def _single(self, row: int) -> bytes:
+        """The envelope of one datum: what is around its time and its values is the same for all."""
+        items = self._items
+        if self._rows is None:
+            self._rows = list(zip(*[item.values() for item in items], strict=True))
+            inner = [f"{one.end},{next.begin}" for one, next in pairwise(items)]
+            begin, end = _BEGIN.decode() + items[0].begin, items[-1].end + _END.decode()
+            self._frame = [""] * (3 * len(items) + 1)
+            self._frame[::3] = [begin, *inner, end]
+        self._frame[1::3] = [items[0].before[row][items[0].skip :]] * len(items)
+        self._frame[2::3] = self._rows[row]
+        return "".join(self._frame).encode("utf-8", "replace")
 
 
 class Encoder:
@@ -215,16 +247,11 @@ class Encoder:
             cells, missing, widest = _cells(plan, columns)
             begin = f'{{"id":"{plan.series.id}","datapoints":['
             if told is None and missing is None:
-                pieces = [""] * (2 * len(cells))
-                pieces[::2], pieces[1::2] = before, cells
-                end = f"{_STATUS}{GOOD}}}]}}"
-                yield _Texts(begin, pieces, 2, len(f"{_STATUS}{GOOD}") + 2, end, widest + around)
+                end, skip = f"{_STATUS}{GOOD}}}]}}", len(f"{_STATUS}{GOOD}") + 2
+                yield _Texts(begin, before, skip, cells, None, end, widest + around)
                 continue
             bare = bare or [text[len(f"{_STATUS}{GOOD}") :] for text in before]
-            ends = _ends(told, missing, len(cells))
-            pieces = [""] * (3 * len(cells))
-            pieces[::3], pieces[1::3], pieces[2::3] = bare, cells, ends
-            yield _Texts(begin, pieces, 3, 2, "}]}", widest + around)
+            yield _Texts(begin, bare, 2, cells, _ends(told, missing, len(cells)), "}]}", widest + around)
 
     def _shared(self, when: Times) -> int:
         """How many times are the same as the one before, that of the last call among them."""

@@ -22,7 +22,7 @@ from speeddata.recording.catalogue import Position
 from speeddata.recording.reading import Recorded
 from speeddata.sources import Wanted
 from speeddata.subscription import starting
-from speeddata.subscription.customers import State
+from speeddata.subscription.customers import State, Subscription
 from speeddata.subscription.destinations import Destination
 from speeddata.subscription.engine import Message, Outlet, TooLarge
 from speeddata.subscription.messages import BlockRef, Losses, Part, cut
@@ -166,6 +166,7 @@ class Forwarder:
             flush_s=self._wish.flush_s,
             idle_s=_IDLE_S,
         )
+        at_end = False
         try:
             with feed:
                 for window in feed:
@@ -173,15 +174,19 @@ class Forwarder:
                         return not self._stop.asked
                     self._places.gone(feed.gone())
                     self._forward(window)
+                    self._subscribed.tell_unmatched()
                     seen(self.sent)
                     self._settle()
             self._places.gone(feed.gone())
-            self._places.end(self._begun)
+            at_end = True
             return False
         finally:
+            files = self._listing()
+            if at_end:
+                self._places.end(files, self._begun)
+            self._places.settle(files)
             self.sent.gaps = self._places.gaps
             self.sent.damaged_bytes += feed.damaged_bytes
-            self._places.settle(self._listing())
 
     def _settle(self) -> None:
         if time.monotonic() - self._settled >= _SETTLE_S:
@@ -194,32 +199,37 @@ class Forwarder:
     def _begin(self) -> dict[str, Position]:
         """Where reading begins in each channel that is there; what is not wanted is passed over."""
         files = self._listing()
+        told = self._places.ledgers.look() - {channel.lower() for channel in files}
+        for channel in sorted(told):  # of these there is nothing left
+            if wants := self._subscribed.may_want(channel):
+                self._places.begin(channel, self._begin_of(channel, (), wants), ())
         self._places.missing(files)
         start: dict[str, Position] = {}
         for channel, paths in files.items():
-            begin = self._begin_of(channel, paths)
+            wants = self._subscribed.wants(channel, starting.schemas(paths, self._wish.time_unit))
+            if wants:
+                begin = self._begin_of(channel, paths, wants)
+                self._begun.add(channel.lower())
+                self._places.begin(channel, begin, paths)
+            else:
+                begin = starting.Begin(starting.end(paths))
+                self._places.forget(channel)
+                self._begun.discard(channel.lower())
             if begin.position is not None:
                 start[channel] = begin.position
+        self._subscribed.tell_unmatched()
         return start
 
-    def _begin_of(self, channel: str, paths: Sequence[Path]) -> starting.Begin:
+    def _begin_of(self, channel: str, paths: Sequence[Path], wants: Sequence[Subscription]) -> starting.Begin:
+        place, now_ns = self._places.get(channel), time.time_ns()
+        again = self._wish.begin_ns is not None and channel.lower() not in self._begun
+        if place is not None and not again:
+            return starting.behind(place, paths, self._places.ledgers, now_ns)
+        if again:
+            added_ns = 0 if place is not None else min(each.added_ns for each in wants)
+            wants = [Subscription("*/*", 0, added_ns, self._wish.begin_ns or None)]
         unit = self._wish.time_unit
-        begins = self._subscribed.begins(channel, starting.schemas(paths, unit))
-        key, place = channel.lower(), self._places.get(channel)
-        if not begins:
-            self._places.forget(channel)
-            self._begun.discard(key)
-            return starting.Begin(starting.end(paths))
-        if self._wish.begin_ns is not None and key not in self._begun:
-            begin = starting.Begin(starting.at_time(paths, self._wish.begin_ns or None, unit))
-        elif place is not None:
-            begin = starting.behind(place, paths, self._directory, time.time_ns())
-        else:
-            since_ns = None if None in begins else min(filter(None, begins), default=None)
-            begin = starting.Begin(starting.at_time(paths, since_ns, unit))
-        self._begun.add(key)
-        self._places.begin(channel, begin, paths)
-        return begin
+        return starting.asked_for(channel, paths, wants, self._places.ledgers, now_ns, unit, place)
 
     def _forward(self, window: Sequence[Item]) -> None:
         """Send what is in *window*, channel by channel, and remember how far that is."""

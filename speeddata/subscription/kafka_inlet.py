@@ -6,17 +6,19 @@ when the turn comes.
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from speeddata.errors import UsageError
 from speeddata.interrupts import Stop
 from speeddata.subscription.destinations import Kafka
-from speeddata.subscription.engine import Mode, Position, Received
-from speeddata.subscription.kafka_line import Complaints, answered, library, made, ready, settings
+from speeddata.subscription.engine import Closing, Mode, Position, Received, Unreachable
+from speeddata.subscription.kafka_line import Complaints, answered, fatal, library, made, ready, settings
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, TopicPartition
@@ -27,6 +29,7 @@ EVENT_HUBS_SESSION_MS = 30_000  # as Microsoft asks for
 
 _COMMIT_S = 1.0  # between two commits: Event Hubs takes four a second
 _ANSWER_S = 5.0  # for the broker's answer to one
+_JOIN_S = 30.0  # for the group's other members to agree, and for each word of a partition after that
 _SLICE_S = 0.1  # of waiting, between two looks at the wish to stop
 _FETCH_BYTES = 16 << 20  # in memory, ahead of the reader
 
@@ -39,6 +42,8 @@ class _Partition:
         out: offsets before it that are not done with.
         back: those of them that were given back.
         committed: what the broker was told last.
+        last: offset behind the last message that is to be handed out; None: not known before the broker has
+            answered; `seen`: behind the last that it said there is. It need not be committed.
     """
 
     def __init__(self, next: int | None = None) -> None:
@@ -46,6 +51,8 @@ class _Partition:
         self.out: set[int] = set()
         self.back: set[int] = set()
         self.committed: int | None = None
+        self.last: int | None = None
+        self.seen: int | None = None
 
     def takes(self, offset: int) -> bool:
         """Whether the message at *offset*, which came, is to be handed out; a seek brings others, too."""
@@ -57,12 +64,22 @@ class _Partition:
         return True
 
     @property
+    def ended(self) -> bool:
+        """Whether all up to the last was handed out."""
+        return self.last is not None and not self.back and (self.reached or 0) >= self.last
+
+    @property
+    def reached(self) -> int | None:
+        """How far it is as we know it; None: it has not answered yet."""
+        return max((offset for offset in (self.next, self.seen) if offset is not None), default=None)
+
+    @property
     def done(self) -> int | None:
         """The offset before which all is done."""
         return min(self.out, default=self.next)
 
 
-class KafkaInlet:
+class KafkaInlet(Closing):
     """The consuming end: *name* of *topic* is the group TOPIC.NAME.
 
     Of an exclusive consumer there is one: the newest, which fences off the one before it (brokers since 2.3).
@@ -94,7 +111,9 @@ class KafkaInlet:
         self._position = position or Position()
         self._stop = stop or Stop()
         self._consumer: Consumer | None = None
-        self._complaints = Complaints(destination)
+        self._complaints = Complaints(destination, self._stop)
+        self._until_now = self._joined = False
+        self._wait_until = float("inf")
         self._partitions: dict[int, _Partition] = {}
         self._begin: dict[int, int] = {}  # offsets of partitions that are not yet ours, where it was told
         self._commit_at, self._answered = 0.0, True
@@ -102,27 +121,33 @@ class KafkaInlet:
         _place(self._position)
         self._opened()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Leave the group; what was not acknowledged is handed out again."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             known = self._complaints
-            if not (known.denied or known.fenced or known.down):
-                self._commit(consumer, _ANSWER_S)
-            consumer.close()
+            with contextlib.suppress(library().KafkaException), fatal():  # a fatal error, whose end this is
+                if not (known.denied or known.fenced or known.down):
+                    self._commit(consumer, _ANSWER_S)
+            self._leave(consumer)
         self._partitions.clear()
+        self._joined = False
         self._early.clear()
 
     @property
-    def joined(self) -> bool:
-        """Whether the group has given us partitions: before that, no messages says nothing."""
-        return bool(self._partitions)
+    def ended(self) -> bool:
+        """As `Inlet.ended`: not before the group has told us our partitions, and all are at their end."""
+        if not (self._until_now and self._joined):
+            return False
+        return not self._early and all(each.ended for each in self._partitions.values())
+
+    def until_now(self) -> None:
+        """As `Inlet.until_now`; a partition's now is when its broker answers for the first time."""
+        self._until_now = True
+        self._wait_until = time.monotonic() + _JOIN_S
+        for number, known in self._partitions.items():
+            if known.reached is not None:  # else its first answer tells
+                known.last = self._high(number, known.reached)
 
     def fetch(self, most: int, wait_s: float) -> list[Received]:
         """As `Inlet.fetch`; in order within a key.
@@ -130,7 +155,10 @@ class KafkaInlet:
         Raises:
             Busy: another exclusive consumer of the name was opened.
         """
-        end = time.monotonic() + wait_s
+        with self._complaints.told():
+            return self._fetch(most, time.monotonic() + wait_s)
+
+    def _fetch(self, most: int, end: float) -> list[Received]:
         consumer = self._opened()
         found: list[Received] = []
         while True:
@@ -138,7 +166,7 @@ class KafkaInlet:
             left = end - time.monotonic()
             while self._early and len(found) < most:
                 self._hand_out(self._early.popleft(), found)
-            first = None if found else consumer.poll(min(max(left, 0.0), _SLICE_S))
+            first = None if found or self.ended else consumer.poll(min(max(left, 0.0), _SLICE_S))
             if first is not None:
                 self._hand_out(first, found)
             if found or first is not None:
@@ -146,9 +174,10 @@ class KafkaInlet:
                     for message in more:
                         self._hand_out(message, found)
             self._complaints.check()
-            if found or left <= 0 or self._stop.asked:
-                if not found:
+            if found or self.ended or left <= 0 or self._stop.asked:
+                if not (found or self.ended):
                     self._complaints.check(trouble=True)
+                    self._check_answered()
                 return found
 
     def acknowledge(self, received: Sequence[Received]) -> None:
@@ -157,7 +186,8 @@ class KafkaInlet:
             if (known := self._partitions.get(partition)) is not None and offset not in known.back:
                 known.out.discard(offset)
         if self._consumer is not None:
-            self._commit_now_and_then(self._consumer, _ANSWER_S)
+            with self._complaints.told():
+                self._commit_now_and_then(self._consumer, _ANSWER_S)
 
     def give_back(self, received: Sequence[Received]) -> None:
         """As `Inlet.give_back`: to this consumer, for as long as the partition is its."""
@@ -176,16 +206,29 @@ class KafkaInlet:
 
     def _hand_out(self, message: Fetched, found: list[Received]) -> None:
         error = message.error()
-        if error is not None:
-            if error.name() == "_PARTITION_EOF":
-                return
+        if error is not None and error.name() != "_PARTITION_EOF":
             raise self._complaints.raised(error)
         self._complaints.answered()
         partition, offset = message.partition(), message.offset()
         assert partition is not None
         assert offset is not None
         known = self._partitions.get(partition)
-        if known is None or not known.takes(offset):
+        if known is None:
+            return
+        if self._until_now:
+            self._wait_until = time.monotonic() + _JOIN_S
+            if known.last is None and error is None:
+                known.last = self._high(partition, offset + 1)
+        if error is not None:
+            if not known.back:
+                known.seen = offset
+                if self._until_now:  # that is all: an open transaction may have made it less
+                    known.last = offset
+            return
+        if known.last is not None and offset >= known.last:  # for the next one
+            known.next = max(known.next or 0, known.last)
+            return
+        if not known.takes(offset):
             return
         headers: dict[str, Any] = dict(message.headers() or ())
         topic = _text(headers.get("sd-topic"))
@@ -202,6 +245,21 @@ class KafkaInlet:
                 max(message.timestamp()[1], 0) * 10**6,
             )
         )
+
+    def _high(self, partition: int, least: int) -> int:
+        """The end of *partition* as the broker's answers tell it; *least* where they do not."""
+        place = library().TopicPartition(self._destination.topic, partition)
+        _, high = self._consumer.get_watermark_offsets(place, cached=True) if self._consumer else (0, 0)
+        return max(high, least)
+
+    def _check_answered(self) -> None:
+        """Raises:
+        Unreachable: what was there when we began does not come, nor a word about it.
+        """
+        if time.monotonic() > self._wait_until:
+            silent = [number for number, each in self._partitions.items() if not each.ended]
+            what = f"nothing comes of partitions {silent}" if self._joined else "the group does not let us in"
+            raise Unreachable(what, where=self._destination.redacted)
 
     def _commit_now_and_then(self, consumer: Consumer, wait_s: float = 0.0) -> None:
         if time.monotonic() >= self._commit_at and self._commit(consumer, wait_s):
@@ -229,7 +287,7 @@ class KafkaInlet:
             self._complaints.heard(exc.args[0])
             return True
         end = time.monotonic() + wait_s
-        while not self._answered and time.monotonic() < end:
+        while not self._answered and not self._complaints.over(end):
             if (message := consumer.poll(_SLICE_S / 10)) is not None:
                 self._early.append(message)
         return True
@@ -245,7 +303,7 @@ class KafkaInlet:
 
     def _opened(self) -> Consumer:
         if self._consumer is None:
-            self._complaints = Complaints(self._destination)
+            self._complaints = Complaints(self._destination, self._stop)
             consumer: Consumer = made(library().Consumer, self._settings(), self._complaints)
             try:
                 numbers = ready(consumer, self._destination, self._complaints)
@@ -257,7 +315,7 @@ class KafkaInlet:
                     on_lost=self._lost,
                 )
             except BaseException:
-                consumer.close()
+                self._leave(consumer)
                 raise
             self._position = Position()  # it was told once: from now on, where it is
             self._consumer = consumer
@@ -281,6 +339,7 @@ class KafkaInlet:
             "auto.offset.reset": "earliest",
             "max.poll.interval.ms": 86_400_000,  # whoever works on messages may take his time
             "on_commit": self._committed,
+            "enable.partition.eof": True,
         }
 
     def _offsets(self, consumer: Consumer, numbers: list[int]) -> dict[int, int]:
@@ -306,6 +365,7 @@ class KafkaInlet:
         return found
 
     def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        self._joined = True
         for each in places:
             begin = self._begin.pop(each.partition, None)
             if begin is not None:
@@ -315,13 +375,29 @@ class KafkaInlet:
         consumer.assign(places)
 
     def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        self._commit(consumer)
+        if consumer is self._consumer:
+            self._commit(consumer)
         self._lost(consumer, places)
 
     def _lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
-        for each in places:
-            self._partitions.pop(each.partition, None)
+        if consumer is self._consumer:  # else we have left it
+            self._joined = False
+            for each in places:
+                self._partitions.pop(each.partition, None)
         consumer.unassign()
+
+    def _leave(self, consumer: Consumer) -> None:
+        """Wait for the group to let us go, though not, as the library would, for a broker that is silent."""
+
+        def leave() -> None:
+            with contextlib.suppress(library().KafkaException), fatal():
+                consumer.close()
+
+        leaving = threading.Thread(target=leave, name="kafka", daemon=True)
+        leaving.start()
+        end = time.monotonic() + _ANSWER_S
+        while leaving.is_alive() and not self._complaints.over(end):
+            leaving.join(_SLICE_S)
 
 
 def _offset(received: Received) -> tuple[int, int]:

@@ -5,14 +5,17 @@ It reconnects by itself, and tells of failures only on the side: `Complaints` li
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from speeddata.errors import PeerError, UsageError
+from speeddata.interrupts import Stop
 from speeddata.subscription.destinations import Kafka
 from speeddata.subscription.engine import Busy, Denied, Unreachable
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 ANSWER_S = 10.0  # for an answer of a broker
 
 _SLICE_S = 0.5  # of that, between two looks at complaints
+_STOP_S = 0.5  # for an answer once the wish to stop is there: a broker that lives answers within that
 _ABSENT = ("UNKNOWN_TOPIC_OR_PART", "LEADER_NOT_AVAILABLE")
 _BASIC = "an event hub of the Basic tier has no Kafka endpoint"
 
@@ -31,13 +35,17 @@ log = logging.getLogger("speeddata")
 class Complaints:
     """What librdkafka tells on the side, kept until somebody asks.
 
+    Args:
+        stop: ends waiting for a broker that does not answer.
+
     Attributes:
         denied: they do not let us in; `fenced`: another one has our name; both for good.
         trouble: the broker could not be reached, until this is told; `down`: until it could.
     """
 
-    def __init__(self, destination: Kafka) -> None:
-        self._destination = destination
+    def __init__(self, destination: Kafka, stop: Stop | None = None) -> None:
+        self._destination, self._stop = destination, stop or Stop()
+        self._stop_at = float("inf")
         key = re.search(r"(?i);\s*SharedAccessKey\s*=([^;]*)", destination.password)
         self._secrets = [destination.password, key[1].strip() if key else ""]
         self._secrets += [value for name, value in destination.options if "password" in name]
@@ -76,6 +84,26 @@ class Complaints:
         if trouble and self.trouble:
             text, self.trouble = self.trouble, ""
             raise Unreachable(text, where=where)
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """What the library raises, in our words: a fatal error comes out of whatever is called next.
+
+        Raises:
+            Unreachable, Denied, Busy: as `raised` tells them.
+        """
+        try:
+            with fatal():
+                yield
+        except library().KafkaException as exc:
+            raise self.raised(exc.args[0]) from exc
+
+    def over(self, end: float) -> bool:
+        """Whether to wait no longer: the time *end* has come, or the wish to stop is some moments old."""
+        now = time.monotonic()
+        if self._stop.asked and self._stop_at > now + _STOP_S:
+            self._stop_at = now + _STOP_S
+        return now > min(end, self._stop_at)
 
     def raised(self, error: KafkaError) -> PeerError:
         """The exception for an *error* that an operation ended with."""
@@ -119,6 +147,20 @@ def library() -> Any:
         mend = "pip install 'speeddata[kafka]'"
         raise UsageError("confluent-kafka is not installed", mend=mend) from None
     return confluent_kafka
+
+
+@contextlib.contextmanager
+def fatal() -> Iterator[None]:
+    """A fatal error as the library's exception, also where a report of a delivery came upon it.
+
+    The library then calls our function with the exception set, which Python makes a SystemError of.
+    """
+    try:
+        yield
+    except SystemError as exc:
+        if isinstance(exc.__cause__, library().KafkaException):
+            raise exc.__cause__ from None
+        raise
 
 
 def settings(destination: Kafka) -> dict[str, Any]:
@@ -195,7 +237,7 @@ def ready(handle: Producer | Consumer, destination: Kafka, complaints: Complaint
     _make(destination, complaints)
     end = time.monotonic() + ANSWER_S
     while not (found := _partitions(handle, destination, complaints)):
-        if time.monotonic() > end:  # made, and not known to the broker that we ask
+        if complaints.over(end):  # made, and not known to the broker that we ask
             raise Unreachable("the topic is not there yet", where=where)
         time.sleep(0.05)
     return found
@@ -222,9 +264,10 @@ def answered(ask: Callable[[], Any], handle: Producer | Consumer, complaints: Co
             found = ask()
         except exception as exc:
             error = exc.args[0]
-            handle.poll(0)  # hear what is the matter
+            with complaints.told():
+                handle.poll(0)  # hear what is the matter
             complaints.check()
-            if time.monotonic() > end or (not error.retriable() and error.name() not in _PASSING):
+            if complaints.over(end) or (not error.retriable() and error.name() not in _PASSING):
                 raise complaints.raised(error) from exc
             if complaints.trouble and error.name() == "_TRANSPORT":
                 complaints.check(trouble=True)
@@ -241,7 +284,11 @@ def _make(destination: Kafka, complaints: Complaints) -> None:
     admin = made(theirs.AdminClient, settings(destination), complaints)
     try:
         # as many partitions and copies as the broker is set to
-        admin.create_topics([theirs.NewTopic(destination.topic)])[destination.topic].result(ANSWER_S)
+        made_one = admin.create_topics([theirs.NewTopic(destination.topic)])[destination.topic]
+        end = time.monotonic() + ANSWER_S
+        while not complaints.over(end) and not wait([made_one], _SLICE_S).done:
+            pass
+        made_one.result(0)
     except library().KafkaException as exc:
         if exc.args[0].name() != "TOPIC_ALREADY_EXISTS":
             raise complaints.raised(exc.args[0]) from exc

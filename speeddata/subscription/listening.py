@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import random
@@ -12,24 +11,20 @@ import shutil
 import signal as posix_signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-from speeddata.errors import DataError, HostError, StdoutClosed
+from speeddata.errors import StdoutClosed
 from speeddata.interrupts import Stop
 from speeddata.output import Bytes
+from speeddata.subscription.checkpoints import Checkpoint
 from speeddata.subscription.dedup import Dedup, Look
-from speeddata.subscription.engine import Inlet, Received, Unreachable
+from speeddata.subscription.engine import Denied, Inlet, Received, Unreachable
 from speeddata.subscription.presenting import Form, items_of, line, shown, with_items
 
 _LOOK_S = 0.5  # for a first message, before what else was asked is looked at again
-_JOIN_S = 30.0  # for an engine that has to agree with other consumers before it hands anything out
 _FIRST_S, _LONGEST_S = 0.5, 60.0  # between two tries
-_SAVE_S, _SAVE_SHARE = 1.0, 0.1  # between two writings of much, and of the time that they may take
-_CHECKPOINT_BYTES = 64 << 20
-_VERSION = 1
+_DENIED_S = 300.0  # the same where we are not let in
 
 log = logging.getLogger("speeddata")
 
@@ -42,8 +37,7 @@ class Wish:
         form: of what is written.
         most: messages that are taken before they are acknowledged.
         count: end after so many; None: no end.
-        follow: wait for more, and for a destination that is away.
-        quiet_s: else, after so long without a message there are no more.
+        follow: wait for more than is there, and for a destination that is away, or does not let us in.
         command: takes each lot on its standard input, in a shell; empty: standard output does.
         escaped: for a terminal, which no message is to steer.
     """
@@ -52,68 +46,8 @@ class Wish:
     most: int = 100
     count: int | None = None
     follow: bool = False
-    quiet_s: float = 0.0
     command: str = ""
     escaped: bool = False
-
-
-class Checkpoint:
-    """A file with the place behind the last message that left, and what is remembered of those before.
-
-    Attributes:
-        sequence: of that message; empty where none left yet.
-        dedup: as `Dedup.state` gives it.
-
-    Raises:
-        DataError: the file is none of ours, or damaged.
-        HostError: it cannot be read.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.sequence = ""
-        self.dedup: dict[str, Any] = {}
-        self._saved, self._took = float("-inf"), 0.0
-        try:
-            with path.open("rb") as file:
-                data = file.read(_CHECKPOINT_BYTES)
-            said = json.loads(data)
-            if said["version"] != _VERSION or not isinstance(said["sequence"], str):
-                raise ValueError
-            self.sequence, self.dedup = said["sequence"], said["dedup"]
-        except FileNotFoundError:
-            pass
-        except OSError as exc:
-            raise HostError(f"cannot be read: {exc.strerror}", where=str(path)) from exc
-        except (ValueError, KeyError, TypeError, RecursionError):
-            mend = "to begin anew, move it away"
-            raise DataError("is no checkpoint, or damaged", where=str(path), mend=mend) from None
-
-    def moved(self, sequence: str, dedup: Dedup | None) -> None:
-        """The message *sequence* has left. What *dedup* remembers may be much, and is kept now and then."""
-        self.sequence = sequence
-        if dedup is None or time.monotonic() - self._saved > max(_SAVE_S, self._took / _SAVE_SHARE):
-            self.save(dedup)
-
-    def save(self, dedup: Dedup | None) -> None:
-        """Raises:
-        HostError: it cannot be written; then the file is as it was.
-        """
-        begun = time.monotonic()
-        if dedup is not None:
-            self.dedup = dedup.state()
-        said = {"version": _VERSION, "sequence": self.sequence, "dedup": self.dedup}
-        new = self.path.with_name(f"{self.path.name}.new")
-        try:
-            with new.open("wb") as file:
-                file.write(json.dumps(said, separators=(",", ":")).encode())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(new, self.path)
-        except OSError as exc:
-            raise HostError(f"cannot be written: {exc.strerror}", where=str(self.path)) from exc
-        self._saved = time.monotonic()
-        self._took = self._saved - begun
 
 
 def listen(
@@ -125,25 +59,32 @@ def listen(
     dedup: Dedup | None = None,
     checkpoint: Checkpoint | None = None,
     behind: int = 0,
+    changed: Callable[[], bool] = lambda: False,
 ) -> int:
     """Hand on messages until there are no more, or for as long as it is asked; return how many.
 
     A message is acknowledged once its lines are written, or the command that took them has ended well. What
-    was seen before, or has a sequence up to *behind*, is acknowledged and not handed on.
+    was seen before is acknowledged and not handed on; nor is what has a sequence up to *behind*, unless it is
+    newer than the checkpoint.
+
+    Args:
+        changed: whether the connection string is another one now, so that a new try is worth while.
 
     Raises:
         StdoutClosed: nobody reads any more.
-        Unreachable: the engine is away, and no more were waited for.
-        Denied, Busy: the engine does not let us in any more; what was not acknowledged comes again.
+        Unreachable, Denied: the engine is away or does not let us in, and no more were waited for.
+        Busy: another one has the name; what was not acknowledged comes again.
     """
     if checkpoint is not None:
         checkpoint.save(None)  # whether it can be is told before a message left
-    listener = _Listener(inlet, wish, stop, into, dedup, checkpoint, behind)
+    listener = _Listener(inlet, wish, stop, into, dedup, checkpoint, behind, changed)
     try:
         listener.run()
     finally:
-        if checkpoint is not None and dedup is not None:
-            checkpoint.save(dedup)
+        if checkpoint is not None:
+            if dedup is not None:
+                checkpoint.save(dedup)
+            checkpoint.close()
     return listener.handed_on
 
 
@@ -157,11 +98,13 @@ class _Listener:
         dedup: Dedup | None,
         checkpoint: Checkpoint | None,
         behind: int,
+        changed: Callable[[], bool],
     ) -> None:
-        self._behind = behind
+        self._behind, self._changed = behind, changed
+        self._behind_ns = (checkpoint.time_ns if checkpoint is not None else 0) or float("inf")
         self._inlet, self._wish, self._stop, self._into = inlet, wish, stop, into
         self._dedup, self._checkpoint = dedup, checkpoint
-        self._join_until = time.monotonic() + _JOIN_S
+        self._bound = wish.follow
         self.handed_on = 0
 
     def run(self) -> None:
@@ -172,13 +115,15 @@ class _Listener:
                     self._wish.most if count is None else min(self._wish.most, count - self.handed_on)
                 ):
                     return
-            except Unreachable as exc:
-                if not self._wish.follow:
+            except (Unreachable, Denied) as exc:
+                if self._stop.asked:  # a server that does not answer is not waited for any more
+                    return
+                if not (self._wish.follow or (isinstance(exc, Denied) and self._changed())):
                     raise
                 tries += 1
                 if tries == 1:
                     log.warning("%s; trying again", exc)
-                self._stop.wait(_delay(tries))
+                self._wait(_DENIED_S if isinstance(exc, Denied) else _delay(tries))
             else:
                 if tries:
                     log.warning("connected again")
@@ -186,12 +131,13 @@ class _Listener:
 
     def _lot(self, most: int) -> bool:
         """Hand on what there is, at most so many messages; return whether to go on."""
-        joined = getattr(self._inlet, "joined", True) or time.monotonic() > self._join_until
-        wait_s = self._wish.quiet_s if joined and not self._wish.follow else _LOOK_S
-        received = self._inlet.fetch(most, wait_s)
+        if not self._bound:
+            self._inlet.until_now()
+            self._bound = True
+        received = self._inlet.fetch(most, _LOOK_S)
         if not received:
-            return self._more_may_come() or not joined
-        new = [each for each in received if not self._behind or int(each.sequence) > self._behind]
+            return self._more_may_come()
+        new = [each for each in received if not self._left_before(each)]
         if not new:
             self._inlet.acknowledge(received)
             return True
@@ -207,9 +153,24 @@ class _Listener:
             return False
         self.handed_on += len(fresh)
         if self._checkpoint is not None:
-            self._checkpoint.moved(received[-1].sequence, self._dedup)
+            news = {} if self._dedup is None else self._dedup.news([look for _, look in looks if look])
+            self._checkpoint.moved(received[-1], self._dedup, news)
         self._inlet.acknowledge(received)
         return True
+
+    def _left_before(self, received: Received) -> bool:
+        """By the checkpoint; a stream that was made anew counts from 1 again, but its messages are newer."""
+        return (
+            self._behind > 0
+            and int(received.sequence) <= self._behind
+            and received.time_ns <= self._behind_ns
+        )
+
+    def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._changed():
+            if self._stop.wait(min(left, _LOOK_S)):
+                return
 
     def _more_may_come(self) -> bool:
         """Raises:
@@ -217,8 +178,7 @@ class _Listener:
         """
         if not self._wish.command and _reader_left(self._into.fd):
             raise StdoutClosed
-        ended: bool | None = getattr(self._inlet, "ended", None)  # only an input that is a pipe has an end
-        return self._wish.follow if ended is None else not ended
+        return not self._inlet.ended
 
     def _hand_on(self, fresh: Sequence[Received]) -> bool:
         """Write messages, or feed them to the command until it ends well; False: asked to stop before."""

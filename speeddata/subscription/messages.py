@@ -265,6 +265,12 @@ def _cuts(sizes: _Sizes, first: int, end: int, limits: Limits) -> Iterator[tuple
     if not sizes.each or first >= end:
         return
     room = limits.size - FRAME_BYTES - ITEM_BYTES * len(sizes.each)
+    if end == first + 1:  # as below, without its arrays
+        if sizes.fixed + sum(int(size[first]) for size in sizes.varied) <= room:
+            yield first, end, None
+        else:
+            yield from _across(sizes.each, first, limits)
+        return
     fixed, varied = sizes.fixed, [size[first:end] for size in sizes.varied]
     if not varied and fixed <= room:
         most = min(limits.points, room // fixed)

@@ -14,12 +14,14 @@ import os
 import random
 import ssl
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from speeddata.errors import HostError, PeerError, UsageError
+from speeddata.interrupts import Stop
 from speeddata.subscription.destinations import Nats
 from speeddata.subscription.engine import Denied, Unreachable
 
@@ -31,6 +33,8 @@ ANSWER_S = 10.0  # for an answer of the server
 _CONNECT_S = 5.0
 _CLOSE_S = 0.5
 _PING_S = 10.0  # two unanswered end the connection
+_SLICE_S = 0.1  # of waiting, between two looks at the wish to stop
+_STOP_S = 0.5  # for an answer once the wish is there: a server that lives answers within that
 _NO_SUBJECT = "no stream takes its subject, or JetStream is not ready"
 
 T = TypeVar("T")
@@ -40,6 +44,9 @@ log = logging.getLogger("speeddata")
 
 class Line:
     """A connection, open until it is closed here or lost.
+
+    Args:
+        stop: ends waiting for a server that does not answer.
 
     Attributes:
         client, jetstream: the library's; only for coroutines that `run` runs.
@@ -51,12 +58,12 @@ class Line:
         Everything that `told` knows.
     """
 
-    def __init__(self, destination: Nats) -> None:
+    def __init__(self, destination: Nats, stop: Stop) -> None:
         self._library = _library()
         from nats.js.errors import APIError
 
         self.api_error = APIError
-        self._destination = destination
+        self._destination, self._stop = destination, stop
         self._complaint: Exception | None = None  # what the library told last
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()  # the connection is
@@ -93,13 +100,13 @@ class Line:
         """What *work* returns, from the loop's thread.
 
         Raises:
-            TimeoutError: it took longer than *within_s* seconds.
+            TimeoutError: it took longer than *within_s* seconds, or the wish to stop came meanwhile.
             PermissionError: the server complained about rights meanwhile.
         """
         self._complaint = None
         future = asyncio.run_coroutine_threadsafe(self._within(work, within_s), self._loop)
         try:
-            return future.result(within_s + ANSWER_S)
+            return self._result(future, within_s + ANSWER_S)
         except TimeoutError as exc:
             future.cancel()
             if self._complaint is not None:
@@ -108,6 +115,17 @@ class Line:
         except BaseException:
             future.cancel()
             raise
+
+    def _result(self, future: concurrent.futures.Future[T], within_s: float) -> T:
+        end = time.monotonic() + within_s
+        while True:
+            try:
+                return future.result(_SLICE_S)
+            except TimeoutError:
+                if future.done() or time.monotonic() > end:
+                    raise
+            if self._stop.asked:
+                end = min(end, time.monotonic() + _STOP_S)
 
     async def _within(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
         # the library lets a request wait for its answer after the connection is gone

@@ -15,6 +15,7 @@ from speeddata.recording.catalogue import Position, recording_order
 from speeddata.recording.reading import Recorded
 from speeddata.subscription import starting
 from speeddata.subscription.customers import Gap, Place
+from speeddata.subscription.departed import Closed, Ledgers, in_words
 from speeddata.subscription.registry import Registry
 
 log = logging.getLogger("speeddata")
@@ -24,12 +25,14 @@ class Places:
     """The places of *customer* in the recording *directory*, by channel in any case.
 
     Attributes:
+        ledgers: of the recording.
         gaps: that were found since this was made.
     """
 
     def __init__(self, registry: Registry, customer: str, directory: Path) -> None:
         self._registry, self._customer, self._directory = registry, customer, directory
         self._places = registry.places(customer, directory)
+        self.ledgers = Ledgers(directory)
         self._gone: dict[str, list[str]] = {}  # files, by channel, behind which nothing was read yet
         self.gaps = 0
 
@@ -39,13 +42,13 @@ class Places:
 
     def begin(self, channel: str, begin: starting.Begin, paths: Sequence[Path]) -> None:
         """*channel* goes on at *begin*; without a position there, at the first of its files."""
-        position = begin.position
+        position, place = begin.position, begin.place
         if position is None and paths:
             position = Position(paths[0].name)
-        place = None
-        if position is not None:
+        if position is not None and place is None:
             sync = next((starting.sync_of(path) for path in paths if path.name == position.file), b"")
-            place = Place(channel, position.file, sync, position.block)
+            time_ns = starting.time_at(paths, position) if begin.anew else None
+            place = Place(channel, position.file, sync, position.block, 0, time_ns)
         self._keep(place, begin.gap)
 
     def moved(
@@ -72,7 +75,10 @@ class Places:
                 known.append(file)
 
     def missing(self, files: starting.Files) -> None:
-        """Channels that have none of *files* now: when there are some again, what was not sent is gone."""
+        """Channels that have none of *files* now: when there are some again, what was not sent is gone.
+
+        Where there is not even a ledger, the disk may be another one.
+        """
         there = {channel.lower() for channel in files}
         for channel, place in self._places.items():
             if channel not in there and (place.size is None or place.block < place.size):
@@ -80,21 +86,35 @@ class Places:
 
     def reach(self, channel: str, recorded: Recorded) -> None:
         """*recorded* comes next: what is gone before it is a gap."""
-        files = self._gone.get(channel.lower(), [])
-        order = recording_order(recorded.path.name)
-        if past := [file for file in files if recording_order(file) < order]:
-            self._gone[channel.lower()] = [file for file in files if file not in past]
-            before = self.get(channel)
-            place = Place(channel, recorded.path.name, recorded.sync, recorded.block.offset)
+        before, file = self.get(channel), recorded.path.name
+        if before is not None and before.file == file and not self._gone:
+            return
+        self.ledgers.know(recorded.path.parent)
+        known = self._gone.get(channel.lower(), [])
+        past = [name for name in known if recording_order(name) < recording_order(file)]
+        if past:
+            self._gone[channel.lower()] = [name for name in known if name not in past]
+        if before is not None and before.file != file:
+            past += [each.name for each in self.ledgers.gone(channel, before.file, file)]
+        if past:
+            place = Place(channel, file, recorded.sync, recorded.block.offset)
             self._keep(place, self._gap(channel, past, before, _begin_ns(recorded)))
 
-    def end(self, wanted: Collection[str]) -> None:
-        """Nothing more comes: what is gone at the end is a gap, too, of *wanted* channels in lower case."""
-        for channel, files in self._gone.items():
-            before = self.get(channel)
-            if files and channel in wanted:
-                place = None if before is None else replace(before, size=before.block)
-                self._keep(place, self._gap(channel, files, before, None))
+    def end(self, files: starting.Files, wanted: Collection[str]) -> None:
+        """Nothing more comes: what is gone at the end is a gap, too, of *wanted* channels in lower case.
+
+        What lies before something that was not read is found again when reading goes on there.
+        """
+        there = {channel.lower(): paths for channel, paths in files.items()}
+        for channel in wanted:
+            before, names = self.get(channel), self._gone.get(channel, [])
+            gone, place = list[Closed](), None
+            if before is not None and (before.file in names or _is_at_end(before, there.get(channel, ()))):
+                later = starting.later(there.get(channel, ()), before.file)
+                gone = self.ledgers.gone(channel, before.file, later[0].name if later else None)
+                place = starting.past(before, gone)
+            if names or gone:
+                self._keep(place, self._gap(channel, [*names, *(each.name for each in gone)], before, None))
         self._gone.clear()
 
     def settle(self, files: starting.Files) -> None:
@@ -118,9 +138,8 @@ class Places:
         where = str(self._directory.absolute())
         self._keep(None, Gap(where, channel, from_ns, to_ns, time.time_ns(), what))
 
-    def _gap(self, channel: str, files: Sequence[str], before: Place | None, to_ns: int | None) -> Gap:
-        more = f", and {len(files) - 1} more up to {files[-1]}" if len(files) > 1 else ""
-        what = f"{files[0]}{more}: gone before all of it was read"
+    def _gap(self, channel: str, files: Iterable[str], before: Place | None, to_ns: int | None) -> Gap:
+        what = in_words(sorted(set(files), key=recording_order))
         from_ns = None if before is None else before.time_ns
         return Gap(str(self._directory.absolute()), channel, from_ns, to_ns, time.time_ns(), what)
 
@@ -154,3 +173,12 @@ def _begin_ns(recorded: Recorded) -> int | None:
         return None if least is None else time_ns(recorded.batch.schema, least)
     except UsageError:
         return None
+
+
+def _is_at_end(place: Place, paths: Sequence[Path]) -> bool:
+    """Whether all that there was of its file was read."""
+    path = next((path for path in paths if path.name == place.file), None)
+    if path is None:
+        return place.size is not None and place.block >= place.size
+    size = starting.closed_size(path)
+    return size is not None and place.block >= size

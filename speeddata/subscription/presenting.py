@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -27,16 +28,20 @@ def line(received: Received, form: Form) -> bytes:
 
     Args:
         form: `message` is JSON with sequence, id, topic, key, time and payload; `payload` the body as it is;
-            `points` an object of id, time, value and status for each datapoint of an envelope.
+            `points` an object of id, time, value and status for each datapoint of an envelope; one that is
+            nested hundreds deep is none.
     """
     if form == "payload":
         return _one_line(received.body) + b"\n"
     if form == "points":
         value, dumped = _parsed(received.body)
-        return b"".join(_points(_items(value), dumped))
+        try:
+            return b"".join(_points(_items(value), dumped))
+        except (TypeError, RecursionError):  # orjson reads deeper than it writes, and so does Python
+            return b""
     said = {
         **{"sequence": received.sequence, "id": received.id, "topic": received.topic, "key": received.key},
-        "time": iso_utc(received.time_ns),
+        "time": _moment(received.time_ns),
     }
     return _dumped(said)[:-1] + b',"payload":' + _as_json(received.body) + b"}\n"
 
@@ -47,15 +52,26 @@ def items_of(body: bytes) -> list[Any]:
 
 
 def with_items(body: bytes, items: list[Any]) -> bytes:
-    """The envelope *body* with other *items*."""
+    """The envelope *body* with other *items*; *body* itself where it is nested too deeply to be written."""
     envelope, dumped = _parsed(body)
-    return dumped({**envelope, "data": {**envelope["data"], "items": items}})
+    try:
+        return dumped({**envelope, "data": {**envelope["data"], "items": items}})
+    except (TypeError, RecursionError):
+        return body
 
 
 def shown(lines: bytes) -> bytes:
     """*lines* for a terminal: what could steer it, in JSON's own escapes."""
     text = lines.decode("utf-8", "replace")
     return lines if _PLAIN.fullmatch(text) else "".join(map(_visible, text)).encode()
+
+
+def _moment(time_ns: int) -> str | None:
+    """None where no calendar has it: a server may say any time."""
+    try:
+        return iso_utc(time_ns)
+    except ValueError:
+        return None
 
 
 def _visible(character: str) -> str:
@@ -73,13 +89,20 @@ def _parsed(body: bytes) -> tuple[Any, Callable[[Any], bytes]]:
         except ValueError:  # also for half a surrogate pair, which JSON may have
             pass
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse), _dumped
+        text = body.decode("utf-8")
+        return json.loads(text, parse_constant=_refuse, parse_float=_number), _dumped
     except (ValueError, RecursionError):
         return None, _dumped
 
 
 def _refuse(word: str) -> None:
     raise ValueError(f"{word} is no JSON")
+
+
+def _number(text: str) -> float | None:
+    """None where it is beyond a double: JSON has no word for infinity."""
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def _dumped(value: Any) -> bytes:

@@ -14,11 +14,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 from uuid import UUID
 
 from speeddata.errors import HostError, UsageError
@@ -55,6 +57,17 @@ _KIND = Kind(
 
 class Busy(HostError):
     """Another run serves the customer."""
+
+
+def customer_names(path: Path) -> list[str]:
+    """The customers in the registry at *path*, read at once or not at all; none is made.
+
+    Raises:
+        sqlite3.Error: there is none, or it cannot be read now.
+    """
+    address = f"file:{quote(os.fspath(path.absolute()))}?mode=ro"
+    with contextlib.closing(sqlite3.connect(address, 0.0, uri=True)) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM customer ORDER BY name")]
 
 
 class Registry:
@@ -163,11 +176,13 @@ class Registry:
         *,
         since_ns: int | None,
         expires_ns: int | None = None,
+        anew: bool = False,
     ) -> list[str]:
         """Subscribe *customer* to *patterns*; makes the customer. One that is there gets the new end only.
 
         Args:
             since_ns: as in `Subscription`; *now_ns* for what comes from now on.
+            anew: one that is there gets the new begin, too.
 
         Returns:
             Those that were not there.
@@ -178,13 +193,14 @@ class Registry:
             rev = self._rev(customer) + 1
             known = {one.pattern for one in self.subscriptions(customer)}
             new = [pattern for pattern in wanted if pattern not in known]
+            begin = ", added_ns = excluded.added_ns, since_ns = excluded.since_ns" if anew else ""
             for pattern in wanted:
                 connection.execute(
                     "INSERT INTO subscription VALUES (?, ?, ?, ?, ?, ?) "
-                    "ON CONFLICT DO UPDATE SET expires_ns = excluded.expires_ns",
+                    f"ON CONFLICT DO UPDATE SET expires_ns = excluded.expires_ns{begin}",
                     (customer, pattern, rev, now_ns, since_ns, expires_ns),
                 )
-            if new:
+            if new or anew:
                 _set_rev(connection, customer, rev)
             return new
 

@@ -71,7 +71,7 @@ def save(customer: str, text: str, environ: Mapping[str, str]) -> Path:
             raise
         _sync(path.parent)
     except OSError as exc:
-        raise HostError(f"cannot be written: {exc.strerror}", where=str(path)) from exc
+        raise HostError(f"cannot write: {exc.strerror}", where=str(path)) from exc
     return path
 
 
@@ -101,7 +101,7 @@ def _read(path: Path, *, private: bool) -> str | None:
     except OSError as exc:
         if exc.errno == errno.ENOENT and not path.is_symlink():
             return None
-        raise HostError(f"cannot be read: {exc.strerror}", where=where) from exc
+        raise HostError(f"cannot read: {exc.strerror}", where=where) from exc
     try:
         status = os.fstat(fd)  # of what was opened, so nobody can exchange it in between
         if not stat.S_ISREG(status.st_mode):
@@ -112,7 +112,7 @@ def _read(path: Path, *, private: bool) -> str | None:
         while len(content) <= _MOST_BYTES and (piece := os.read(fd, _MOST_BYTES + 1)):
             content += piece
     except OSError as exc:
-        raise HostError(f"cannot be read: {exc.strerror}", where=where) from exc
+        raise HostError(f"cannot read: {exc.strerror}", where=where) from exc
     finally:
         os.close(fd)
     return _text(content, where)

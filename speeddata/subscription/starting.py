@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,8 @@ from speeddata.recording import catalogue
 from speeddata.recording.catalogue import Position, parse_file_name, recording_order
 from speeddata.recording.contents import entries_of
 from speeddata.recording.reading import end_of
-from speeddata.subscription.customers import Gap, Place
+from speeddata.subscription.customers import Gap, Place, Subscription
+from speeddata.subscription.departed import Closed, Ledgers, and_more, in_words
 
 Files = Mapping[str, Sequence[Path]]  # by channel, in recording order
 
@@ -29,10 +31,14 @@ class Begin(NamedTuple):
     Attributes:
         position: of the channel; None: there is nothing to read yet.
         gap: what is gone between the place before and this one.
+        place: where the customer stands, should that be behind all that is there.
+        anew: whether it is no matter how far the customer was before.
     """
 
     position: Position | None
     gap: Gap | None = None
+    place: Place | None = None
+    anew: bool = False
 
 
 def schemas(paths: Sequence[Path], time_unit: str | None = None) -> list[Schema]:
@@ -49,13 +55,15 @@ def schemas(paths: Sequence[Path], time_unit: str | None = None) -> list[Schema]
     return list(found.values())
 
 
-def behind(place: Place, paths: Sequence[Path], directory: Path, now_ns: int) -> Begin:
+def behind(place: Place, paths: Sequence[Path], ledgers: Ledgers, now_ns: int) -> Begin:
     """Where reading goes on behind *place*; a file is known by its sync marker, whatever it is called now.
+
+    Files that came and went since then are a gap, where *ledgers* tell of them.
 
     Raises:
         HostError, DataError: a file cannot be read, or is none of ours.
     """
-    where = str(directory.absolute())
+    where = str(ledgers.directory.absolute())
     for path in sorted(paths, key=lambda path: path.name != place.file):
         header = _header(path)
         if header is not None and header.sync == place.sync:
@@ -66,13 +74,87 @@ def behind(place: Place, paths: Sequence[Path], directory: Path, now_ns: int) ->
             return Begin(
                 Position(path.name, block), Gap(where, place.channel, place.time_ns, None, now_ns, what)
             )
-    later = [path for path in paths if recording_order(path.name) > recording_order(place.file)]
+    further = later(paths, place.file)
+    gone = ledgers.gone(place.channel, place.file, further[0].name if further else None)
+    names = [each.name for each in gone]
+    size = place.size if place.size is not None else ledgers.size(place.channel, place.file)
+    what = in_words(names) if names else ""
+    if size is None or place.block < size:
+        what = f"{place.file}: gone, and what was to be sent from byte {place.block} on{and_more(names)}"
     gap = None
-    if place.size is None or place.block < place.size:
-        what = f"{place.file}: gone, and what was to be sent from byte {place.block} on"
-        begin_ns = _begin_ns(later[0]) if later else None
+    if what:
+        begin_ns = time_at(further, Position(further[0].name)) if further else None
         gap = Gap(where, place.channel, place.time_ns, begin_ns, now_ns, what)
-    return Begin(Position(later[0].name) if later else end(paths), gap)
+    if further:
+        return Begin(Position(further[0].name), gap)
+    return Begin(end(paths), gap, past(place, gone))
+
+
+def later(paths: Sequence[Path], file: str) -> list[Path]:
+    """Those behind *file* in recording order."""
+    order = recording_order(file)
+    return [path for path in paths if recording_order(path.name) > order]
+
+
+def past(place: Place, gone: Sequence[Closed]) -> Place:
+    """*place* when all of its file was sent, or is gone, and so are the files *gone* behind it."""
+    if not gone:
+        return replace(place, size=place.block)
+    last = gone[-1]
+    return replace(place, file=last.name, sync=b"", block=last.size, size=last.size)
+
+
+def asked_for(
+    channel: str,
+    paths: Sequence[Path],
+    wants: Sequence[Subscription],
+    ledgers: Ledgers,
+    now_ns: int,
+    time_unit: str | None = None,
+    before: Place | None = None,
+) -> Begin:
+    """Where a channel begins for which there are *wants*; files of theirs that are gone are a gap.
+
+    Args:
+        wants: one at least.
+        before: where the customer stood; only what came after that can be missing.
+
+    Raises:
+        HostError, DataError: a file cannot be read, or is none of ours.
+    """
+    begins = [each.since_ns for each in wants]
+    since_ns = None if None in begins else min(filter(None, begins), default=None)
+    position = at_time(paths, since_ns, time_unit)
+    first = position.file if position is not None else paths[0].name if paths else None
+    gone = ledgers.gone(channel, None if before is None else before.file, first)
+    if gone:
+        known = [each for each in schemas(paths, time_unit) if each.time_unit is not None]
+        gone = [
+            file for file in gone if any(_is_of(file, each, known[-1] if known else None) for each in wants)
+        ]
+    if not gone:
+        return Begin(position, anew=True)
+    begin_ns = None if first is None else time_at(paths, position or Position(first))
+    from_ns = since_ns if before is None else before.time_ns
+    what = in_words([each.name for each in gone])
+    gap = Gap(str(ledgers.directory.absolute()), channel, from_ns, begin_ns, now_ns, what)
+    if first is not None:
+        return Begin(position, gap, anew=True)
+    return Begin(None, gap, past(before or Place(channel, gone[-1].name, b"", 0), gone))
+
+
+def _is_of(file: Closed, wanted: Subscription, schema: Schema | None) -> bool:
+    """Whether a file that is gone had, or may have had, what is wanted; *schema*: of its neighbours."""
+    if wanted.since_ns is None:  # all that was there; and it was there then if it was closed later
+        return file.until_ns > wanted.added_ns
+    if file.begun_ns >= wanted.since_ns:
+        return True
+    if schema is None or file.greatest is None:
+        return file.until_ns >= wanted.since_ns
+    try:
+        return time_ns(schema, file.greatest) >= wanted.since_ns
+    except UsageError:  # no time
+        return False
 
 
 def at_time(paths: Sequence[Path], since_ns: int | None, time_unit: str | None = None) -> Position | None:
@@ -104,7 +186,7 @@ def at_time(paths: Sequence[Path], since_ns: int | None, time_unit: str | None =
         except FileNotFoundError:  # retention was quicker
             continue
         except OSError as exc:
-            raise HostError(f"cannot be read: {exc.strerror}", where=str(path)) from exc
+            raise HostError(f"cannot read: {exc.strerror}", where=str(path)) from exc
     return end(paths)
 
 
@@ -120,8 +202,23 @@ def end(paths: Sequence[Path]) -> Position | None:
         except FileNotFoundError:
             continue
         except OSError as exc:
-            raise HostError(f"cannot be read: {exc.strerror}", where=str(path)) from exc
+            raise HostError(f"cannot read: {exc.strerror}", where=str(path)) from exc
     return None
+
+
+def time_at(paths: Sequence[Path], position: Position) -> int | None:
+    """The least time of the block at *position*, since 1970; None where there is no block, or no time."""
+    try:
+        path = next((path for path in paths if path.name == position.file), None)
+        header = None if path is None else catalogue.header_of(path)
+        if path is None or header is None:
+            return None
+        entry = next((each for each in entries_of(path, header) if each.offset >= position.block), None)
+        if entry is None or entry.least is None:
+            return None
+        return time_ns(parse_schema(header.schema_text, where=str(path)), entry.least)
+    except (DataError, HostError, UsageError, OSError):
+        return None
 
 
 def closed_size(path: Path) -> int | None:
@@ -168,22 +265,9 @@ def _block_from(path: Path, header: Header, offset: int) -> int:
                         return block.offset
             return reader.offset
     except OSError as exc:
-        raise HostError(f"cannot be read: {exc.strerror}", where=str(path)) from exc
+        raise HostError(f"cannot read: {exc.strerror}", where=str(path)) from exc
 
 
 def _pieces(fd: int) -> Iterator[bytes]:
     while piece := os.read(fd, _PIECE_BYTES):
         yield piece
-
-
-def _begin_ns(path: Path) -> int | None:
-    try:
-        header = catalogue.header_of(path)
-        if header is None:
-            return None
-        entry = next(entries_of(path, header), None)
-        if entry is None or entry.least is None:
-            return None
-        return time_ns(parse_schema(header.schema_text, where=str(path)), entry.least)
-    except (DataError, HostError, UsageError, OSError):
-        return None

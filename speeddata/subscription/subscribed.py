@@ -54,6 +54,7 @@ class Subscribed:
         self._subscriptions: list[tuple[Subscription, Pattern]] = []
         self._served: dict[tuple[str, Schema], Served | None] = {}
         self._told: set[str] = set()
+        self._unmatched: bool | None = None  # whether no channel has the signal of the status; None: none yet
         self.look()
 
     def look(self) -> bool:
@@ -81,17 +82,35 @@ class Subscribed:
             self._served[key] = self._serve(channel, schema)
         return self._served[key]
 
-    def begins(self, channel: str, schemas: Sequence[Schema]) -> list[int | None]:
-        """From when on each subscription that wants any of *channel* does so; None: from the first on."""
+    def wants(self, channel: str, schemas: Sequence[Schema]) -> list[Subscription]:
+        """The subscriptions that want any of *channel*."""
         ids = self._registry.ids()
         for schema in schemas:
             self._tell_left_out(channel, schema)
         every = {series for schema in schemas for series in all_series(channel, schema, ids)}
-        return [
-            subscription.since_ns
+        found = [
+            subscription
             for subscription, pattern in self._subscriptions
             if any(pattern.fits(series) for series in every)
         ]
+        if found:
+            self._look_for_quality(schemas)
+        return found
+
+    def may_want(self, channel: str) -> list[Subscription]:
+        """The subscriptions that may want any of *channel*, of which only the name is known."""
+        named = {id: name for (name, _), id in self._registry.ids().items()}
+        return [
+            subscription
+            for subscription, pattern in self._subscriptions
+            if (pattern.id is None or pattern.id in named) and pattern.may_fit(channel.lower(), named)
+        ]
+
+    def tell_unmatched(self) -> None:
+        """Tell of a signal for the status that no channel has which is wanted and was seen so far."""
+        if self._unmatched:
+            what = "no channel that is wanted has such a signal yet; every status is that of a good value"
+            self._tell(f"--quality {self._quality}: {what}")
 
     def _serve(self, channel: str, schema: Schema) -> Served | None:
         series = self._wanted(all_series(channel, schema, self._registry.ids()))
@@ -99,6 +118,7 @@ class Subscribed:
         if not series:
             return None
         self._registry.freeze(series)
+        self._look_for_quality([schema])
         quality = self._status(channel, schema)
         encoder = Encoder(series, precision=self._precision, quality=quality)
         said = [_FORM, self._customer, self._precision, quality, schema.time_unit]
@@ -108,6 +128,11 @@ class Subscribed:
 
     def _wanted(self, every: Sequence[Series]) -> list[Series]:
         return [each for each in every if any(pattern.fits(each) for _, pattern in self._subscriptions)]
+
+    def _look_for_quality(self, schemas: Sequence[Schema]) -> None:
+        if self._quality is not None and self._unmatched is not False:
+            names = {signal.name for schema in schemas for signal in schema.signals}
+            self._unmatched = self._quality not in names
 
     def _status(self, channel: str, schema: Schema) -> str | None:
         """The signal that says the status in *schema*, if it can."""

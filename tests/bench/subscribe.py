@@ -20,35 +20,26 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
-import resource
 import shutil
-import signal
 import socket
-import sqlite3
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import fastavro
-import numpy as np
 import orjson
+from subscribecommands import delay, memory
+from subscribeloads import Load, record
 
-from speeddata.avro import codec
-from speeddata.avro.codec import Column
 from speeddata.avro.schema import Schema, parse
 from speeddata.batch import Batch
 from speeddata.interrupts import Stop
-from speeddata.recording.blockfile import BlockFile
-from speeddata.recording.catalogue import file_name
 from speeddata.subscription import envelope
 from speeddata.subscription.destinations import Destination
 from speeddata.subscription.engine import Message
@@ -61,47 +52,7 @@ from speeddata.subscription.series import Series, all_series
 
 ROUNDS_S = 1.0  # of rounds of one kind; the first one takes as long as it takes
 ROUNDS = 5
-POINTS = 120_000  # datapoints of a round
-START_NS = 1_543_572_000 * 10**9
-PERIOD_NS = 10**6  # every datum at a time of its own, even in milliseconds
 SYNC = bytes(range(16))
-
-
-@dataclass(frozen=True)
-class Load:
-    """Blocks of one channel: *signals* of *kind*, *datums* a block."""
-
-    name: str
-    signals: int
-    datums: int
-    kind: str = "double"
-
-    def schema(self) -> Schema:
-        fields: list[dict[str, object]] = [{"name": "time", "type": "long", "unit": "ns"}]
-        fields += [{"name": f"s{number}", "type": self.kind} for number in range(self.signals)]
-        return parse(json.dumps({"type": "record", "name": "rig", "fields": fields}))
-
-    def blocks(self, schema: Schema) -> list[Batch]:
-        batch = self.whole(schema)
-        offsets = codec.offsets(batch)
-        cuts = [(low, min(low + self.datums, batch.count)) for low in range(0, batch.count, self.datums)]
-        return [Batch(schema, batch.data[offsets[low] : offsets[end]], end - low) for low, end in cuts]
-
-    def whole(self, schema: Schema, first: int = 0) -> Batch:
-        """All datums as one batch, from the *first* period on."""
-        rows = POINTS // self.signals
-        random = np.random.default_rng(1)
-        columns = {"time": Column(START_NS + PERIOD_NS * np.arange(first, first + rows))}
-        for number in range(self.signals):
-            values = random.normal(20, 5, rows)
-            if self.kind == "string":
-                values = np.array([f"step {value:.1f}" for value in values.tolist()], object)
-            elif self.kind == "long":
-                values = (values * 1e6).astype(np.int64)
-            elif self.kind == "float":
-                values = values.astype(np.float32)
-            columns[f"s{number}"] = Column(values)
-        return codec.encode(schema, columns)
 
 
 LOADS = (
@@ -110,6 +61,7 @@ LOADS = (
     Load("4 doubles, 100 datums a block", 4, 100),
     Load("32 doubles, 20 datums a block", 32, 20),
     Load("32 doubles, 1000 datums a block", 32, 1000),
+    Load("100 doubles, 1 datum a block", 100, 1),
     Load("4 longs, 100 datums a block", 4, 100, "long"),
     Load("4 texts, 100 datums a block", 4, 100, "string"),
 )
@@ -228,29 +180,6 @@ DELIVERED = (
 DELIVERED_POINTS = 10  # times as many as for `encoding`
 
 
-def record(folder: Path, load: Load, times: int = 1, rotate_bytes: int = 50 << 20) -> int:
-    """Record *load* over and over, later each time; return how many datapoints that are."""
-    schema = load.schema()
-    (folder / "rig").mkdir(parents=True)
-    metadata = {"avro.schema": schema.text, "speeddata.channel": "rig", "speeddata.role": "recording"}
-    file, written = None, 0
-    for _ in range(times):
-        batch = load.whole(schema, written)
-        offsets = codec.offsets(batch)
-        for first in range(0, batch.count, load.datums * 100):
-            if file is None or file.size > rotate_bytes:
-                if file is not None:
-                    file.close()
-                file = BlockFile.create(folder / "rig" / file_name("rig", START_NS + written), metadata)
-            lows = range(first, min(first + load.datums * 100, batch.count), load.datums)
-            cuts = [(low, min(low + load.datums, batch.count)) for low in lows]
-            file.append_many([(end - low, batch.data[offsets[low] : offsets[end]]) for low, end in cuts])
-        written += batch.count
-    assert file is not None
-    file.close()
-    return written * load.signals
-
-
 def forwarded(folder: Path, target: Destination) -> None:
     with tempfile.TemporaryDirectory() as state, Registry(Path(state) / "subscribe.db") as registry:
         registry.add("plant", ["rig/*"], time.time_ns(), since_ns=None)
@@ -354,94 +283,6 @@ def delivery() -> None:
             shown = "".join(f"{each / 1e3:>9,.0f} ({clock / 1e3:>4,.0f})" for each, clock in rates)
             ratios = " ".join(f"{rates[0][0] / each:6.1f}" for each, _ in rates[1:])
             print(f"{load.name:>35} {engine:>4}{shown} {ratios}", flush=True)
-    print()
-
-
-# -- commands as they are -----------------------------------------------------------------------------------
-
-
-def environment(root: Path) -> dict[str, str]:
-    source = str(Path(__file__).resolve().parents[2])
-    own = {"XDG_STATE_HOME": str(root / "state"), "XDG_CONFIG_HOME": str(root / "config")}
-    return {**os.environ, **own, "PYTHONPATH": source, "SPEEDDATA_INTERFACE": "127.0.0.1"}
-
-
-def command(root: Path, *args: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "speeddata", *args],
-        cwd=root,
-        env=environment(root),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def delay() -> None:
-    """The log is asked every millisecond; the demonstration's time is the moment of sending."""
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        assert command(root, "subscribe", "add", "bench/*").wait() == 0
-        running = [
-            command(root, "relay", "-o", "data"),
-            command(root, "send", "--demo", "--name", "bench", "--rate", "200"),
-        ]
-        try:
-            while not list((root / "data").glob("bench/*.avro")):
-                time.sleep(0.05)
-            running.append(command(root, "subscribe", "run"))
-            took = delays(root / "state" / "speeddata" / "hub.db", 10.0)
-        finally:
-            for process in reversed(running):
-                process.send_signal(signal.SIGTERM)
-            for process in running:
-                process.wait()
-    print("from sending the newest datum of a message to the message in the log, over commands")
-    cuts = statistics.quantiles(took, n=100)
-    print(
-        f"{len(took)} messages: median {cuts[49]:.0f} ms, of 99 % {cuts[98]:.0f} ms, most {max(took):.0f} ms"
-    )
-    print()
-
-
-def delays(log: Path, seconds: float) -> list[float]:
-    took: list[float] = []
-    known = 0
-    while not log.exists():
-        time.sleep(0.01)
-    connection = sqlite3.connect(f"file:{log}?mode=ro", uri=True)
-    begun = time.time() + 1.0  # what was recorded before is no matter of delay
-    while time.time() < begun + seconds:
-        time.sleep(0.001)
-        with contextlib.suppress(sqlite3.OperationalError):
-            query = "SELECT sequence, body FROM message WHERE sequence > ? ORDER BY sequence"
-            for sequence, body in connection.execute(query, (known,)).fetchall():
-                newest = max(
-                    each["time"] for item in json.loads(body)["data"]["items"] for each in item["datapoints"]
-                )
-                sent = datetime.fromisoformat(newest).timestamp()
-                if sent > begun:
-                    took.append(1e3 * (time.time() - sent))
-                known = sequence
-    connection.close()
-    return took
-
-
-def memory() -> None:
-    load = Load("100 floats", 100, 1, "float")
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        points = record(root / "data", load, 864_000 * 100 // POINTS)
-        size = sum(path.stat().st_size for path in (root / "data" / "rig").iterdir())
-        assert command(root, "subscribe", "add", "rig/*", "--position", "beginning").wait() == 0
-        begun = time.perf_counter()
-        assert command(root, "subscribe", "run", "--once").wait() == 0
-        took = time.perf_counter() - begun
-    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(
-        f"a day of 100 signals at 10 Hz, a datum a block: {points / 1e6:.1f} M datapoints, {size >> 20} MiB"
-    )
-    print(f"most memory {most:.0f} MiB, {points / took / 1e3:,.0f} thousand datapoints/s of the clock")
     print()
 
 

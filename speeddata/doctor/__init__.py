@@ -1,0 +1,1 @@
+"""What would go wrong, judged from facts alone; `speeddata.symptoms` gathers them."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from speeddata.errors import PeerError, UsageError
 from speeddata.interrupts import Stop
-from speeddata.names import Endpoint, printable
+from speeddata.names import DISCOVERY, Endpoint, printable
 from speeddata.wire import interfaces
 from speeddata.wire.announcement import END, ROLE_RELAY, ROLE_SOURCE, Announcement
 from speeddata.wire.discovery import Discovery
@@ -18,6 +19,7 @@ FIND_S = 3.0  # how long a channel is looked for: relays answer at once, sources
 _ASK_AGAIN_S = 0.5
 _SETTLE_S = 0.15  # after the first answer, for another relay that serves the same name
 _ANSWER_S = 0.14  # relays answer at most ten times a second, so that any may be a tenth of one late
+SPOKEN_S = 1.1  # whom a question does not reach says every channel once a second
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,15 @@ class Found:
         ) or self.announcement.schema_text
 
 
+def same_relay(one: Found, other: Found) -> bool:
+    """Whether both are the word of one relay, which speaks from the same port on each of its interfaces."""
+    return _identity(one.announcement, one.address) == _identity(other.announcement, other.address)
+
+
+def _identity(said: Announcement, address: Address) -> tuple[str, int, str, str]:
+    return said.channel.lower(), address[1], said.session, said.fields.get("full", "")
+
+
 def by_name(discovery: Discovery, name: str, stop: Stop, *, decimated: bool = False) -> Found | None:
     """Find the channel *name*; None when asked to stop meanwhile.
 
@@ -48,7 +59,9 @@ def by_name(discovery: Discovery, name: str, stop: Stop, *, decimated: bool = Fa
         if said.channel.lower() != name.lower():
             return None
         endpoint = said.endpoint("decimated" if decimated else "full")
-        return Found(said, address, endpoint) if endpoint else None
+        # a group, since whoever asks us to take a port of our own means no good
+        meant = endpoint is not None and endpoint.is_group and endpoint != DISCOVERY
+        return Found(said, address, endpoint) if endpoint and meant else None
 
     return _find(discovery, name, served, stop)
 
@@ -72,6 +85,7 @@ def _find(
     mend: str = "see `speeddata ls` for what is live; is a relay running, and on this interface?",
 ) -> Found | None:
     found: dict[Address, Found] = {}
+    others: set[str] = set()
     give_up = time.monotonic() + FIND_S
     ask_at = 0.0
     while not stop.asked:
@@ -83,6 +97,8 @@ def _find(
             ask_at = now + _ASK_AGAIN_S
         wait_s = min(give_up, ask_at if not found else give_up) - now
         for said, address in discovery.listen(wait_s):
+            if said.role == ROLE_RELAY:
+                others.add(said.channel)
             candidate = served(said, address)
             if candidate and said.role in (ROLE_RELAY, ROLE_SOURCE):
                 if not found:
@@ -92,11 +108,13 @@ def _find(
     if stop.asked:
         return None
     live = {a: f for a, f in found.items() if f.announcement.fields.get("state") != END} or found
+    live = dict({_identity(f.announcement, a): (a, f) for a, f in reversed(live.items())}.values())
     if not live:
+        near = difflib.get_close_matches(what, others, n=1, cutoff=0.75)
         raise PeerError(
             f"no relay announced it within {FIND_S:g} s",
             where=printable(what),
-            mend=mend,
+            mend=f"did you mean {near[0]}?" if near else mend,
         )
     if len(live) > 1:
         relays = " and ".join(f"{host}:{port} ({f.endpoint})" for (host, port), f in sorted(live.items()))
@@ -106,15 +124,24 @@ def _find(
     return next(iter(live.values()))
 
 
-def survey(on: Sequence[str], seconds: float = _ANSWER_S) -> list[tuple[Announcement, Address]]:
+def survey(
+    on: Sequence[str], seconds: float = _ANSWER_S, patience_s: float = 0.0
+) -> list[tuple[Announcement, Address]]:
     """Every channel that a relay serves now, by name: what it says of it, and its address.
 
-    Takes *seconds*: as long as a relay may take to answer.
+    Takes *seconds*: as long as a relay may take to answer. Where none did, as none does on another host than
+    is asked, it takes up to *patience_s*.
     """
     heard: dict[tuple[str, Address], Announcement] = {}
     with Discovery(interfaces.receiving(on), interfaces.sending(on)) as discovery:
         discovery.query()
-        for said, address in discovery.listen(seconds):
-            if said.role == ROLE_RELAY:
-                heard[said.channel.lower(), address] = said
-    return [(said, address) for (_, address), said in sorted(heard.items(), key=lambda item: item[0])]
+        for wait_s in (seconds, patience_s - seconds):
+            for said, address in discovery.listen(wait_s):
+                if said.role == ROLE_RELAY:
+                    heard[said.channel.lower(), address] = said
+            if heard:
+                break
+    once: dict[tuple[str, int, str, str], tuple[Announcement, Address]] = {}
+    for (_, address), said in sorted(heard.items(), key=lambda item: item[0]):
+        once.setdefault(_identity(said, address), (said, address))
+    return list(once.values())

@@ -27,7 +27,7 @@ from speeddata.wire import interfaces, sockets
 from speeddata.wire.announcement import ROLE_RELAY, ROLE_SOURCE, Announcement
 from speeddata.wire.datagrams import Receiver
 from speeddata.wire.discovery import Discovery
-from speeddata.wire.finding import Found
+from speeddata.wire.finding import Found, same_relay
 from speeddata.wire.following import Following
 from speeddata.wire.sessions import CHANNEL_LIMIT, SILENCE_NS, Address
 
@@ -230,6 +230,8 @@ class LiveChannels:
             return
         before = following.found
         if found.address != before.address and not _replaces(found, following, now_ns):
+            if same_relay(found, before):
+                return  # by another interface of it
             self._contested(live, following, found, now_ns)
             return
         following.heard(found, now_ns)

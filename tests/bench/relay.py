@@ -1,13 +1,14 @@
 """How much the relay takes without losing a datum, what it costs, idle and loaded, and how soon it serves.
 
-    python tests/bench/relay.py [--quick]
+    python tests/bench/relay.py [--quick | --curve FILE.svg]
 
 Each rate is offered for a while; it was held when every datum is in the files and has reached members of both
 groups, and soon: what a receive buffer of 64 MiB still holds at the end was not kept up with. Bisection finds
 the highest rate held. Beside the relay stand a plain loop of recv, sendto and write in Python, with the same
 receive buffer and the same members, and lcm-logger, which only records. Everything happens on loopback, in a
 network of its own where that is allowed, and ends by itself: after a minute at most with --quick, else after
-about five. The figures are told, never judged: a busy machine fails nobody.
+about five. --curve draws loss against rate instead, in about two. The figures are told, never judged: a busy
+machine fails nobody.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
+import losscurve
 import privatenet
 from systems import HERE, Child, LcmLogger, PlainLoop, Relay, System, forcing_allowed, groups, lcm_logger
 from trials import Bench, Result
@@ -67,11 +69,20 @@ Results = dict[tuple[int, Load, str], Result]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="64-byte datums only, in under a minute")
-    effort = QUICK if parser.parse_args().quick else FULL
+    parser.add_argument("--curve", type=Path, metavar="FILE.svg", help="draw loss against rate instead")
+    wanted = parser.parse_args()
+    effort = QUICK if wanted.quick else FULL
     private = privatenet.enter()
     begun = time.monotonic()
     print_machine(private)
+    print(
+        "sources, relay and members share these cores: beyond what they can do together, no rate is offered"
+    )
     makers = systems(private)
+    if wanted.curve:
+        draw_curve(wanted.curve, makers)
+        print(f"took {time.monotonic() - begun:.0f} s")
+        return
     # first, before the loads leave the disk with hundreds of megabytes to write
     idle_percents, idle_bytes = idle(effort)
     within = latency(effort)
@@ -161,7 +172,30 @@ def share_within(milliseconds: list[float], limit: float) -> float:
     return sum(each <= limit for each in milliseconds) / max(1, len(milliseconds))
 
 
-def print_machine(private: bool) -> None:
+def draw_curve(path: Path, makers: dict[str, Callable[[Path, int], System]]) -> None:
+    """Measure loss against rate of 64-byte datums, print the figures and draw them."""
+    relay, loop = makers.get(RELAY_SMALL, Relay), makers.get(LOOP_SMALL, PlainLoop)
+    wanted = {
+        "relay; sources that send trains, as `send` does": (relay, "trains", "gro"),
+        "relay; a datagram a call": (relay, "single", "plain"),
+        "recv, sendto, write in Python; trains": (loop, "trains", "plain"),
+    }
+    if LCM in makers:
+        wanted["lcm-logger, which only records; trains"] = (makers[LCM], "trains", "plain")
+    trials = {label: losscurve.curve(*each) for label, each in wanted.items()}
+    print_table(losscurve.rows(trials))
+    notes = [
+        f"{losscurve.SIZE}-byte datums for {losscurve.SECONDS} s; a line ends where its source does, "
+        f"at {losscurve.GRID_HZ[-1] / 1e6:g} M at most; receive buffers as rmem_max allows",
+        machine(),
+        f"python tests/bench/relay.py --curve {path.name}",
+    ]
+    lines = [losscurve.line(label, each) for label, each in trials.items()]
+    path.write_text(losscurve.svg(lines, "Datums lost, by the rate at which they are sent", notes))
+
+
+def machine() -> str:
+    """Processors, system and Python, in words."""
     cpu = next(
         (
             line.partition(":")[2].strip()
@@ -171,13 +205,14 @@ def print_machine(private: bool) -> None:
         platform.machine(),
     )
     python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{os.cpu_count()} x {cpu}, {platform.system()} {platform.release()}, {python}"
+
+
+def print_machine(private: bool) -> None:
     rmem_max = int(Path("/proc/sys/net/core/rmem_max").read_text())
-    print(f"{os.cpu_count()} x {cpu}, {platform.system()} {platform.release()}, {python}")
+    print(machine())
     where = "a network of its own" if private else "the loopback that all share"
     print(f"on {where}; rmem_max {rmem_max >> 10} KiB; load average {os.getloadavg()[0]:.1f} before")
-    print(
-        "sources, relay and members share these cores: beyond what they can do together, no rate is offered"
-    )
 
 
 def print_losses(size: int, load: Load, grid_hz: list[float], results: dict[str, Result]) -> None:

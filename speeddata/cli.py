@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import errno
+import gc
 import importlib
 import os
 import select
@@ -25,6 +27,7 @@ COMMANDS = {
     "subscribe": "Deliver chosen signals to another system, with nothing lost.",
     "info": "Tell what a channel is, its range, rate and gaps, and what is damaged.",
     "ls": "List the channels that are live, or those in a recording.",
+    "doctor": "Say what would go wrong, before it does, with the cure of each.",
     "demo": "Source, relay and summary in one command, on this machine only.",
 }
 
@@ -74,6 +77,7 @@ program = options.complete(
 def main(argv: list[str] | None = None) -> int:
     """Run a command; return its exit status."""
     _guard_standard_streams()
+    atexit.register(gc.freeze)  # the end looks for cycles in all that was ever loaded: a sixth of a short run
     if shell := os.environ.get("_SPEEDDATA_COMPLETE"):  # asked by one of the scripts in completions/
         from speeddata import completing
 
@@ -128,8 +132,14 @@ def _in_one_line(exc: click.ClickException) -> SpeedDataError:
     what = exc.format_message()
     where, mend = "", ""
     if isinstance(exc, click.UsageError) and exc.ctx is not None:
-        where, mend = exc.ctx.command_path.removeprefix("speeddata").strip(), exc.ctx.command_path
-        mend = f"see `{mend} --help`"
+        ctx = exc.ctx
+        if ctx.parent is not None and getattr(ctx.parent.command, "plain", None) == ctx.info_name:
+            ctx = ctx.parent  # the verb was not said
+        where = ctx.command_path.removeprefix("speeddata").strip()
+        mend = f"see `{ctx.command_path} --help`"
+    if isinstance(exc, click.NoSuchOption):
+        what = f"no such option '{exc.option_name}'"
+        mend = f"did you mean {exc.possibilities[0]}?" if exc.possibilities else mend
     if isinstance(exc, click.BadParameter) and exc.param is not None and exc.message:
         what, where, mend = exc.message, _origin(exc.param, exc.ctx), ""
     if what[1:2].islower():

@@ -268,6 +268,8 @@ def _values(line: Line, option: click.Option, typed: str) -> Iterator[Candidate]
         yield from (Candidate(str(each)) for each in option.type.choices)
     elif name in ("signal", "sequence"):
         yield from (Candidate(each) for each in dict.fromkeys(_signals(line)))
+    elif name == "customer":
+        yield from (Candidate(each) for each in _customers())
     elif name == "mark":
         yield from (Candidate(each) for each in _marks(line))
     elif name == "interface":
@@ -298,6 +300,12 @@ def _marks(line: Line) -> Iterator[str]:
         path = Path(word).expanduser()
         home = path if path.is_dir() else path.parent
         yield from (mark.name for mark in MarkFile.of(home).read() if mark.end_ns is not None)
+
+
+def _customers() -> list[str]:
+    from speeddata.subscription.registry import customer_names, registry_path
+
+    return customer_names(registry_path(os.environ))
 
 
 def _recording(line: Line) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from speeddata.avro import codec
 from speeddata.avro.schema import TICK_NS, Schema
 from speeddata.batch import Batch
-from speeddata.errors import UsageError
+from speeddata.errors import UsageError, told_where
 from speeddata.stages import runs
 from speeddata.timerange import duration_ns, moment_ns
 
@@ -63,9 +63,15 @@ def range_of(since: str | None, until: str | None, last: str | None, now_ns: int
     if last is not None:
         if since is not None or until is not None:
             raise UsageError("means its own range", where="--last", mend="leave out --since and --until")
-        return Range(last_ns=duration_ns(last))
-    begin = None if since is None else moment_ns(since, now_ns)
-    end = None if until is None else moment_ns(until, now_ns)
+        with told_where("--last"):
+            return Range(last_ns=duration_ns(last))
+    begin = end = None
+    if since is not None:
+        with told_where("--since"):
+            begin = moment_ns(since, now_ns)
+    if until is not None:
+        with told_where("--until"):
+            end = moment_ns(until, now_ns)
     if begin is not None and end is not None and end <= begin:
         raise UsageError(f"nothing is between {since} and {until}", where="--since, --until")
     return Range(begin, end)
@@ -121,7 +127,7 @@ def bounds(schema: Schema, wanted: Range) -> tuple[int | float, int | float]:
     Raises:
         UsageError: the abscissa is no time, or does not tell its unit.
     """
-    tick_ns = TICK_NS[_unit(schema)]
+    tick_ns = TICK_NS[schema.ticks("leave out the range")]
     exact_floats = schema.abscissa.kind in ("float", "double")
     first = -math.inf if wanted.since_ns is None else _at_least(wanted.since_ns, tick_ns, exact_floats)
     end = math.inf if wanted.until_ns is None else _at_least(wanted.until_ns, tick_ns, exact_floats)
@@ -134,19 +140,7 @@ def time_ns(schema: Schema, value: int | float) -> int:
     Raises:
         UsageError: as for `bounds`.
     """
-    return math.floor(Fraction(value) * TICK_NS[_unit(schema)])
-
-
-def _unit(schema: Schema) -> str:
-    abscissa = schema.abscissa
-    if abscissa.kind not in ("int", "long", "float", "double"):
-        raise UsageError(f"the abscissa {abscissa.name} of {schema.name} is of type {abscissa.kind}, no time")
-    if schema.time_unit is None:
-        raise UsageError(
-            f"the abscissa {abscissa.name} of {schema.name} does not tell its unit of time",
-            mend="name it with --time-unit, or leave out the range",
-        )
-    return schema.time_unit
+    return math.floor(Fraction(value) * TICK_NS[schema.ticks("leave out the range")])
 
 
 def _at_least(moment_ns: int, tick_ns: int, as_float: bool) -> int | float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class SpeedDataError(Exception):
     """One line for a person: where it went wrong, what went wrong, how to mend it.
@@ -22,6 +25,16 @@ class SpeedDataError(Exception):
         where = f"{self.where}: " if self.where else ""
         mend = f"; {self.mend}" if self.mend else ""
         return f"{where}{self.what}{mend}"
+
+
+@contextmanager
+def told_where(where: str) -> Iterator[None]:
+    """Say *where* of an error inside that says only what."""
+    try:
+        yield
+    except SpeedDataError as exc:
+        exc.where = exc.where or where
+        raise
 
 
 class HostError(SpeedDataError):

@@ -24,6 +24,7 @@ from speeddata.recording.catalogue import Position
 from speeddata.recording.reading import Choice, Reader, Recorded
 from speeddata.sources import Channel, Wanted, channels, is_file
 from speeddata.spool import Spool
+from speeddata.table import many
 
 WINDOW_BYTES = 4 << 20
 _AHEAD_BYTES = 8 << 20
@@ -159,11 +160,11 @@ class Feed:
         """What could not be read, once the windows are at their end; None when nothing is missing."""
         told = [f"{printable(each.name)}: {what}" for each in self._live for what in each.shortfalls]
         if self.dropped:
-            told.append(f"the server was too slow: {self.dropped} datums dropped")
+            told.append(f"the server was too slow: {many(self.dropped, 'datum')} dropped")
         if self._reader is not None and self._reader.damaged_bytes:
-            told.append(f"{self._reader.damaged_bytes} damaged bytes skipped")
+            told.append(f"{many(self._reader.damaged_bytes, 'damaged byte')} skipped")
         if self._reader is not None and self._reader.gaps:
-            told.append(f"{self._reader.gaps} files were gone before they were read")
+            told.append(f"{many(self._reader.gaps, 'file')} gone before the end was read")
         return PartlyDone(", ".join(told)) if told else None
 
     def _window(self) -> list[Item]:

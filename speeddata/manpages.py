@@ -18,7 +18,6 @@ from speeddata.errors import DataError, HostError, PartlyDone, PeerError, SpeedD
 from speeddata.verbs import Verbs
 
 _EVERYWHERE = "config quiet verbose version help".split()  # the options of every command, in this order
-_SHORTER = {"FLOAT RANGE": "NUMBER", "INTEGER RANGE": "N", "FLOAT": "NUMBER", "INTEGER": "N", "TEXT": "TEXT"}
 _EXAMPLES = re.compile(r"Examples?:")
 
 PROGRAM = """
@@ -77,6 +76,7 @@ VARIABLES = {
         "SPEEDDATA_CONFIG": "Settings to use instead of ./speeddata.toml.",
         "XDG_CONFIG_HOME": "Where the user's settings are; ~/.config unless set.",
     },
+    "doctor": {"NO_COLOR": "Where it is set to anything, states have no colours."},
     "hxpush": {
         "SPEEDDATA_HX_PASSWORD": "The password, where there is no --password-file.",
         "CREDENTIALS_DIRECTORY": "Set by systemd: the password is the credential `hxpush`.",
@@ -121,6 +121,7 @@ RELATED = {
     "subscribe": "relay hxpush",
     "info": "ls relay",
     "ls": "info relay",
+    "doctor": "relay ls info",
     "demo": "send relay tui",
 }
 STATUSES: dict[str, str] = {
@@ -309,8 +310,7 @@ def value_of(option: click.Parameter) -> str:
         return option.metavar
     if isinstance(option.type, click.Choice):
         return "|".join(map(str, option.type.choices))
-    name = option.type.name.upper()
-    return _SHORTER.get(name, name)
+    return option.type.name.upper()
 
 
 def _extra(option: click.Option) -> str:
@@ -320,11 +320,8 @@ def _extra(option: click.Option) -> str:
     if isinstance(default, str | int | float) and not isinstance(default, bool) and not option.is_flag:
         words.append(f"default: {default}")
     kind = option.type
-    if isinstance(kind, click.IntRange | click.FloatRange):
-        if kind.min is not None and kind.max is not None:
-            words.append(f"{kind.min} to {kind.max}")
-        elif kind.min is not None:
-            words.append(f"more than {kind.min}" if kind.min_open else f"at least {kind.min}")
+    if isinstance(kind, options.Whole | options.Positive):
+        words.append(kind.words())
     if option.required:
         words.append("required")
     return f"[{'; '.join(words)}]" if words else ""
@@ -334,7 +331,7 @@ def _ends(name: str, related: Sequence[str]) -> str:
     """The sections that every page ends with."""
     files = FILES.get(name, {}) | FILES[""]
     variables = VARIABLES.get(name, {}) | VARIABLES[""]
-    also = [*(["speeddata(1)"] if name else []), *related, "speeddata-formats(7)"]
+    also = [*(["speeddata(1)"] if name else []), *related, "speeddata-recipes(7)", "speeddata-formats(7)"]
     return (
         roff.heading("Files")
         + "".join(roff.definition(rf"\fI{roff.escape(path)}\fR", what) for path, what in files.items())

@@ -15,7 +15,7 @@ from speeddata import __version__, manpages, roff, shellscripts
 from speeddata.cli import program
 
 _ROOT = Path(__file__).resolve().parent.parent
-_FORMATS = "speeddata-formats"
+_WRITTEN = "speeddata-formats", "speeddata-recipes"  # pages of section 7: people write their text
 
 
 def files(root: Path = _ROOT) -> dict[str, str]:
@@ -27,10 +27,10 @@ def files(root: Path = _ROOT) -> dict[str, str]:
     assert isinstance(program, click.Group)
     date = _released((root / "CHANGELOG.md").read_text("utf-8"))
     written = {f"man/{name}": page for name, page in manpages.pages(program, date).items()}
-    formats = (root / "man" / f"{_FORMATS}.md").read_text("utf-8")
-    written[f"man/{_FORMATS}.7"] = roff.page(
-        roff.title(_FORMATS, 7, date, f"speeddata {__version__}"), roff.document(formats)
-    )
+    for name in _WRITTEN:
+        text = (root / "man" / f"{name}.md").read_text("utf-8")
+        heading = roff.title(name, 7, date, f"speeddata {__version__}")
+        written[f"man/{name}.7"] = roff.page(heading, roff.document(text))
     written |= {f"completions/{name}": script for name, script in shellscripts.SCRIPTS.items()}
     return written
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 import zlib
 from dataclasses import dataclass
@@ -119,4 +120,14 @@ def _visible(character: str) -> str:
     if character.isprintable():
         return character
     code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that is no UTF-8, of a file's name for instance
+        code -= 0xDC00
     return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def json_line(told: object) -> str:
+    """*told* as JSON in one line: letters of every script stay; what could steer a terminal is `\\uNNNN`."""
+    text = json.dumps(told, ensure_ascii=False)  # what is not printable is inside of its strings
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)

@@ -53,17 +53,52 @@ class SchemaFile:
         return schema.parse(text, where=self.path, time_unit=time_unit)
 
 
-class Finite(click.FloatRange):
+class Positive(click.FloatRange):
     """A number above zero that is one: `inf` and `nan` are written like numbers, and are none to go by."""
 
     def __init__(self) -> None:
         super().__init__(min=0, min_open=True)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value} is no finite number", param, ctx)
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            self.fail(f"'{str(value)[:80]}' is no number", param, ctx)
+        if not 0 < number < math.inf:
+            self.fail(f"{value} is no number above 0", param, ctx)
         return number
+
+    def _describe_range(self) -> str:  # click's, for its help
+        return self.words()
+
+    def words(self) -> str:
+        """The range, for people."""
+        return "above 0"
+
+
+class Whole(click.IntRange):
+    """A whole number from *least* on, up to *most* where there is one."""
+
+    def __init__(self, least: int, most: int | None = None) -> None:
+        super().__init__(least, most)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"'{str(value)[:80]}' is no whole number", param, ctx)
+        if self.min is not None and number < self.min:
+            self.fail(f"{number} is below {self.min}", param, ctx)
+        if self.max is not None and number > self.max:
+            self.fail(f"{number} is above {self.max}", param, ctx)
+        return number
+
+    def _describe_range(self) -> str:  # click's, for its help
+        return self.words()
+
+    def words(self) -> str:
+        """The range, for people."""
+        return f"at least {self.min}" if self.max is None else f"{self.min} to {self.max}"
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
@@ -174,17 +209,15 @@ signal = _option(
 factor = _option(
     "-n",
     "--factor",
-    type=click.IntRange(min=1),
+    type=Whole(1),
     metavar="N",
     default=5,
-    help="Keep one window in so many samples.",
+    help="Keep one window in so many datums.",
 )
 method = _option(
     "-m", "--method", type=click.Choice(METHODS), default="pick", help="What is kept of each window."
 )
-count = _option(
-    "-c", "--count", type=click.IntRange(min=1), metavar="N", help="End after so many datums in all."
-)
+count = _option("-c", "--count", type=Whole(1), metavar="N", help="End after so many datums in all.")
 duration = _option(
     "-d", "--duration", "duration_ns", type=DURATION, help="End after this long: 90s, 10m, 1h."
 )
@@ -192,7 +225,7 @@ output = _option("-o", "--output", metavar="PATH", help="Where to write.")
 text_format = _option("-f", "--format", "text_format", type=click.Choice(FORMATS), help="Form of the output.")
 ttl = _option(
     "--ttl",
-    type=click.IntRange(0, 255),
+    type=Whole(0, 255),
     metavar="N",
     default=1,
     help="How far multicast goes: 1 is this network, each router takes 1.",
@@ -267,20 +300,25 @@ def form_of_output(text_format: str | None) -> str:
     return form
 
 
-def refuse_of_recordings(source: str | None) -> None:
+def refuse_of_recordings(source: str | None, *flags: str) -> None:
     """Keep a flag from being passed over in silence.
 
+    Args:
+        source: as it was given.
+        flags: that are for live channels only, by their parameters; --decimated and --schema unless told.
+
     Raises:
-        UsageError: a flag that is for live channels only, and SOURCE is a file or standard input.
+        UsageError: one of them is given, and SOURCE is a file or standard input.
     """
     from speeddata.sources import is_file
 
     if source and source != "-" and not is_file(source):
         return
-    for name in ("decimated", "schema"):
+    for name in flags or ("decimated", "schema"):
         if given(name):
             where = "standard input" if source in (None, "", "-") else source
-            raise UsageError(f"--{name} is for what is live", where=where or "", mend="leave it out")
+            flag = f"--{name.removesuffix('_ns')}"
+            raise UsageError(f"{flag} is for what is live", where=where or "", mend="leave it out")
 
 
 def refuse_of_all_recordings(names: Sequence[str]) -> None:
@@ -338,6 +376,10 @@ def _tell_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> N
         ctx.exit()
 
 
+# The directory that one is in may be a stranger's, and so may its speeddata.toml: it runs nothing.
+_NEVER_FROM_A_FILE = ("exec",)
+
+
 def _configure(ctx: click.Context, _param: click.Parameter, given: str | None) -> None:
     """Find speeddata.toml once the command is known, and let it set the defaults of the options."""
     if given:
@@ -363,10 +405,11 @@ def _configure(ctx: click.Context, _param: click.Parameter, given: str | None) -
 
 
 def _options_of(command: click.Command | None) -> dict[str, click.Option]:
-    """The options that are set from outside, by their long names."""
+    """The options that a file may set, by their long names."""
     params = command.params if command is not None else []
     options = [option for option in params if isinstance(option, click.Option) and option.expose_value]
-    return {long_name(option): option for option in options}
+    named = {long_name(option): option for option in options}
+    return {name: option for name, option in named.items() if name not in _NEVER_FROM_A_FILE}
 
 
 def _commands_of(ctx: click.Context) -> list[str]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from speeddata.avro import container
 from speeddata.avro.schema import Schema
 from speeddata.batch import Batch
-from speeddata.errors import DataError, HostError, StdoutClosed, UsageError
+from speeddata.errors import DataError, HostError, StdoutClosed
 
 STDOUT = 1
 
@@ -130,9 +130,8 @@ def copy(
     container = Container(out, metadata)
     if form == "avro" and begun is not None:
         container.begin(begun)  # a reader may want the schema long before the first datum
-    elif iso and begun is not None and begun.time_unit is None:
-        abscissa = begun.abscissa.name
-        raise UsageError(f"'{abscissa}' does not tell its unit of time", mend="name it with --time-unit")
+    elif iso and begun is not None:
+        begun.ticks()
     first = None
     for batch in batches:
         if form == "avro":

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from speeddata.avro.schema import Schema
 from speeddata.avro.schema import parse as parse_schema
@@ -18,11 +19,17 @@ from speeddata.interrupts import Stop
 from speeddata.names import Endpoint, is_channel_name, printable
 from speeddata.recording import catalogue
 from speeddata.recording.reading import Choice, Reader, Recorded
-from speeddata.stages import Tally, decodable, told_apart
+from speeddata.stages import Tally, decodable, gathered, told_apart
 from speeddata.streams import STDIN, ContainerStream, file_pieces
+from speeddata.table import many
 from speeddata.thinning import Thinning
 from speeddata.thinning import told as thinning_told
-from speeddata.wire.live import LiveChannel
+
+if TYPE_CHECKING:
+    from speeddata.cutting import Range
+    from speeddata.wire.live import LiveChannel
+
+_CUT_BYTES = 1 << 20  # of files, decoded together to see their times
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Wanted:
         decimated: of a live channel, the thin group.
         follow: of files, go on while they grow.
         duration_ns: end after so long.
+        span: of one channel, only this range of time.
     """
 
     schema: Schema | None = None
@@ -44,6 +52,7 @@ class Wanted:
     decimated: bool = False
     follow: bool = False
     duration_ns: int | None = None
+    span: Range | None = None
 
 
 @dataclass
@@ -118,11 +127,25 @@ def channel(source: str | None, wanted: Wanted, stop: Stop) -> Iterator[Channel]
     source = source or standard_input()
     kind = _stream if source == "-" else _files if is_file(source) else _live
     with kind(source, wanted, stop) as opened:
+        if wanted.span is not None:
+            opened.batches = _within(opened, opened.batches, wanted.span)
         if wanted.duration_ns is None:
             yield opened
         else:
             with stop.after(wanted.duration_ns / 1e9):
                 yield opened
+
+
+def _within(opened: Channel, batches: Iterator[Batch], span: Range) -> Iterator[Batch]:
+    """What of *batches* is in the range; a block that is none of datums is left out, and told."""
+    from speeddata.cutting import cut
+
+    tally = Tally()
+    together = batches if opened.live else gathered(batches, _CUT_BYTES)
+    try:
+        yield from cut(told_apart(together, tally), span)
+    finally:
+        opened._tell_undecodable(tally)
 
 
 class Channels:
@@ -156,7 +179,7 @@ class Channels:
 
 def _noting_files(opened: Channel, blocks: Iterator[Recorded]) -> Iterator[Batch]:
     for block in blocks:
-        if not opened.files or opened.files[-1] != block.path:
+        if not opened.files or opened.files[-1] is not block.path:
             if not opened.files and (header := catalogue.header_of(block.path)) is not None:
                 opened.thinning = thinning_told(header.text)
             opened.files.append(block.path)
@@ -193,7 +216,8 @@ def channels(
         recorded = Reader(paths, stop=stop, channels=only, choice=choice, time_unit=wanted.time_unit)
     others = [name for name in names if not is_file(name)]
     if paths and others and wanted.duration_ns is not None:
-        raise UsageError("of files would be left out what is not read by then", where="--duration")
+        what = "of files would be left out what is not read by then"
+        raise UsageError(what, where="--duration", mend="name files, or what is live")
     with ExitStack() as stack:
         live = [
             stack.enter_context((_stream if name == "-" else _live)(name, wanted, stop)) for name in others
@@ -232,7 +256,12 @@ def _files(source: str, wanted: Wanted, stop: Stop) -> Iterator[Channel]:
         if header is not None:
             thinning = thinning_told(header.text)
             schema = parse_schema(header.schema_text, where=str(paths[0]), time_unit=wanted.time_unit)
-    reader = Reader(Path(source), stop=stop, follow=wanted.follow, time_unit=wanted.time_unit)
+    choice = None
+    if wanted.span is not None:
+        from speeddata import cutting
+
+        choice = cutting.choice(wanted.span)
+    reader = Reader(Path(source), stop=stop, follow=wanted.follow, choice=choice, time_unit=wanted.time_unit)
     blocks = (recorded.batch for recorded in reader)
     opened = Channel(name, schema, blocks, live=wanted.follow, thinning=thinning)
     yield opened
@@ -251,15 +280,15 @@ def _refuse_part(opened: Channel, stop: Stop) -> None:
 def _unread(reader: Reader) -> list[str]:
     told = []
     if reader.damaged_bytes:
-        told.append(f"{reader.damaged_bytes} damaged bytes skipped")
+        told.append(f"{many(reader.damaged_bytes, 'damaged byte')} skipped")
     if reader.gaps:
-        told.append(f"{reader.gaps} files were gone before they were read")
+        told.append(f"{many(reader.gaps, 'file')} gone before the end was read")
     return told
 
 
 def _tell_damage(opened: Channel, damaged_bytes: int) -> None:
     if damaged_bytes:
-        opened.shortfalls.append(f"{damaged_bytes} damaged bytes skipped")
+        opened.shortfalls.append(f"{many(damaged_bytes, 'damaged byte')} skipped")
 
 
 def live_place(source: str, wanted: Wanted) -> str | Endpoint:
@@ -289,6 +318,8 @@ def live_place(source: str, wanted: Wanted) -> str | Endpoint:
 
 @contextmanager
 def _live(source: str, wanted: Wanted, stop: Stop) -> Iterator[Channel]:
+    from speeddata.wire.live import LiveChannel  # with all of the network, which files do not need
+
     live = LiveChannel(
         live_place(source, wanted),
         stop,
@@ -316,9 +347,9 @@ def _live(source: str, wanted: Wanted, stop: Stop) -> Iterator[Channel]:
             "nothing came that says its schema", where=source, mend="of bare datums give --schema FILE.avsc"
         )
     if live.dropped:
-        opened.shortfalls.append(f"the reader was too slow: {live.dropped} datums dropped")
+        opened.shortfalls.append(f"the reader was too slow: {many(live.dropped, 'datum')} dropped")
     if live.dropped_kernel:
-        opened.shortfalls.append(f"{live.dropped_kernel} datagrams dropped by the kernel")
+        opened.shortfalls.append(f"{many(live.dropped_kernel, 'datagram')} dropped by the kernel")
     opened._tell_undecodable(tally)
 
 

@@ -24,6 +24,7 @@ from speeddata.recording.catalogue import Position
 from speeddata.recording.reading import Reader
 from speeddata.sources import Wanted, is_file, live_place
 from speeddata.streams import ContainerStream, file_pieces
+from speeddata.table import many
 from speeddata.wire.live import LiveChannel
 from speeddata.wire.livechannels import LiveChannels
 from speeddata.wire.sessions import SILENCE_NS
@@ -189,7 +190,7 @@ class Watch:
             for batch in stream:
                 self._put(watched, batch)
             if stream.damaged_bytes:
-                watched.problem = f"{stream.damaged_bytes} damaged bytes skipped"
+                watched.problem = f"{many(stream.damaged_bytes, 'damaged byte')} skipped"
             watched.state, watched.since_ns = "end", time.time_ns()
 
         return partial(self._guarded, read, lambda: [watched])
@@ -237,7 +238,7 @@ class Watch:
         for watched in known.values():
             watched.state = "file"
             if reader.damaged_bytes:
-                watched.problem = f"{reader.damaged_bytes} damaged bytes skipped"
+                watched.problem = f"{many(reader.damaged_bytes, 'damaged byte')} skipped"
 
     def _put(self, watched: Watched, batch: Batch) -> None:
         try:

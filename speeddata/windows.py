@@ -64,12 +64,7 @@ class ByAbscissa:
 
     def __init__(self, schema: Schema, every_ns: int) -> None:
         signal = schema.abscissa
-        if schema.time_unit is None or signal.dtype is None:
-            raise UsageError(
-                f"the abscissa '{signal.name}' does not tell its unit of time",
-                mend="name it with --time-unit, or use --factor",
-            )
-        tick_ns = TICK_NS[schema.time_unit]
+        tick_ns = TICK_NS[schema.ticks("use --factor")]
         self._schema, self._ticks = schema, every_ns / tick_ns
         if np.dtype(signal.dtype).kind == "i":
             if every_ns < 1 or every_ns % tick_ns:

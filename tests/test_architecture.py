@@ -21,7 +21,7 @@ HEAVY = ("numpy", "h5py", "fastavro", "textual", "rich")
 STAIRCASE = """
     errors names timerange thinning
     avro.types avro.schema avro.varints avro.skipper batch
-    avro.datum avro.heads avro.layout avro.shapes avro.columns avro.packing
+    avro.datum avro.heads avro.layout avro.shapes avro.runs avro.columns avro.packing
     avro.boundaries avro.slabs avro.codec
     avro.compression avro.container
     wire.announcement wire.sessions
@@ -38,6 +38,8 @@ STAIRCASE = """
     haystack.preparing haystack.batching haystack.refusals
     subscription.urls subscription.destinations subscription.customers subscription.series subscription.times
     subscription.envelope subscription.messages subscription.dedup subscription.engine subscription.presenting
+    doctor.finding doctor.multicast doctor.joining doctor.load doctor.buffers doctor.ports doctor.clock
+    doctor.disk doctor.limits doctor.parts
     --
     interrupts spool inbox streams
     wire.interfaces wire.sockets wire.linux_datagrams wire.datagrams wire.discovery wire.finding
@@ -48,7 +50,7 @@ STAIRCASE = """
     recording.markfile recording.blocktable recording.archive
     relay.once relay.serving relay.channels relay.hearing relay.relaying
     sending.feeds sending.sender
-    sources output h5disk h5chunks h5storage h5door h5dataset h5file pivoting demonstration
+    sources within output h5disk h5chunks h5library h5storage h5door h5dataset h5file pivoting demonstration
     repairing inspection h5reading sets tapping watching showing
     feeding credentials
     haystack.targets haystack.deadlines haystack.patience haystack.transport haystack.authentication
@@ -56,9 +58,13 @@ STAIRCASE = """
     haystack.delivery haystack.tiers haystack.pushing haystack.verifying haystack.running
     subscription.database subscription.registry subscription.secrets subscription.log_retention
     subscription.engine_log subscription.engine_text subscription.nats_stream subscription.nats_line
-    subscription.engine_nats subscription.kafka_line subscription.kafka_inlet subscription.engine_kafka
-    subscription.engines subscription.starting subscription.places
-    subscription.subscribed subscription.reconnecting subscription.forwarding subscription.listening
+    subscription.nats_inlet subscription.engine_nats subscription.kafka_line subscription.kafka_inlet
+    subscription.engine_kafka subscription.engines subscription.checkpoints subscription.renewing
+    subscription.departed subscription.starting subscription.places
+    subscription.repositioning subscription.subscribed subscription.reconnecting subscription.forwarding
+    subscription.listening
+    symptoms.network symptoms.kernel symptoms.listeners symptoms.channels symptoms.timekeeping
+    symptoms.storage symptoms.installed symptoms.examination
     --
     settings report options verbs completing roff shellscripts
     stripchart.keys stripchart.frames stripchart.notes stripchart.messages stripchart.look
@@ -68,7 +74,7 @@ STAIRCASE = """
     stripchart.help stripchart.marking stripchart.saving stripchart.setup stripchart.hands stripchart.app
     stripchart.opening stripchart.web
     commands.send commands.relay commands.tap commands.decimate commands.pivot commands.tui
-    commands.info commands.ls commands.demo
+    commands.info commands.ls commands.doctor commands.demo
     commands.hxpush_options commands.hxpush_push commands.hxpush_map commands.hxpush_provision
     commands.hxpush_status commands.hxpush
     commands.subscribe_options commands.subscribe_set commands.subscribe_add commands.subscribe_rm
@@ -167,7 +173,7 @@ def test_a_room_begins_with_what_it_is_for(room):
 
 @pytest.mark.parametrize(
     "args",
-    [["--help"], ["--version"], ["ls", "--help"], ["relay", "--help"], ["tap", "--help"], ["send", "--help"]],
+    [["--help"], ["--version"], *([name, "--help"] for name in ("ls", "relay", "tap", "send", "doctor"))],
 )
 def test_help_loads_nothing_heavy(environment, tmp_path, args):
     program = (

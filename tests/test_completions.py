@@ -104,7 +104,7 @@ def test_words_that_fit(nothing_live, line, found):
         ("speeddata tap -s ", ["*.avsc"]),
         ("speeddata tap --schema=", ["*.avsc"]),
         ("speeddata -C ", ["*.toml"]),
-        ("speeddata relay -o ", ["*"]),
+        ("speeddata relay -o ", ["/"]),
         ("speeddata tui --recording ", ["/"]),
         ("speeddata tap -f ", []),
         ("speeddata tap -c ", []),
@@ -143,6 +143,18 @@ def test_marks_are_those_of_the_recording(place, tmp_path, monkeypatch):
     mark = '{"name": "spike", "begin": "2025-01-01T00:00:00Z", "end": "2025-01-01T00:00:01Z"}\n'
     (tmp_path / "data" / "marks.jsonl").write_text(mark)
     assert words("speeddata pivot data/ --mark ") == ["spike"]
+
+
+def test_customers_are_those_of_the_registry_which_is_not_made_for_it(tmp_path, monkeypatch, run, capfd):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    asked = ["speeddata subscribe run --customer ", ""]
+    completing.answer(cli.program, cli.COMMANDS, "bash", asked)
+    assert (capfd.readouterr(), list(tmp_path.iterdir())) == (("", ""), [])
+    for name in ("plant", "cloud"):
+        env = {"XDG_STATE_HOME": str(tmp_path / "state")}
+        assert run("subscribe", "add", "rig/*", "--customer", name, env=env)[0] == 0
+    assert words(asked[0]) == ["cloud", "plant"]
+    assert words("speeddata subscribe ls --customer=p") == ["--customer=plant"]
 
 
 def test_relays_are_asked_where_the_command_would(monkeypatch, tmp_path):

@@ -334,7 +334,7 @@ def test_a_whole_number_may_be_missing_too():
     ("types", "time_unit", "every_ns", "why"),
     [
         (("long",), None, 1, "does not tell its unit"),
-        (("string", "double"), "s", 1, "does not tell its unit"),
+        (("string", "double"), "s", 1, "is of type string, no time"),
         (("long",), "ms", 1_500_000, "no whole number of ms"),
         (("long",), "ms", 0, "no whole number of ms"),
         (("double",), "s", 0, "no length"),

@@ -331,7 +331,7 @@ def test_live_datums_that_find_no_room_are_counted_and_told(live, monkeypatch, w
     assert got == sorted(set(got))
     assert got
     assert len(got) + feed.dropped <= sent
-    assert f"the server was too slow: {feed.dropped} datums dropped" in feed.shortfall().what
+    assert f"the server was too slow: {feed.dropped:,} datums dropped" in feed.shortfall().what
 
 
 def test_an_error_of_one_source_ends_the_others(live, recording):

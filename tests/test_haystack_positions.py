@@ -423,7 +423,7 @@ def test_that_of_another_version_is_refused(path):
 
 def test_where_it_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(HostError, match="cannot be written") as refused:
+    with pytest.raises(HostError, match="cannot write") as refused:
         State(tmp_path / "file" / "server.json")
     assert "--state" in refused.value.mend
 

@@ -397,7 +397,12 @@ def test_what_makes_no_sense_is_refused(run, whole, free_port):
         (("./tank.avro", "--sequence", "cuonter"), "did you mean counter?"),
         (("./tank.avro", "--sequence", "level"), "level is of type double, and cannot count"),
         (("./tank.avro", "-d", "3s"), "for what is live"),
+        (("./tank.avro", "-s", "tank.avsc"), "./tank.avro: --schema is for what is live; leave it out"),
         (("rig", "--repair", "x.avro"), "a live channel cannot be repaired"),
+        (
+            ("rig", "--sequence", "counter"),
+            "rig: --sequence is for what arrives; say how long with --duration",
+        ),
         ((f"{LOOPBACK}:{port}",), "-d 5s"),
     ):
         status, out, err = run("info", *args)

@@ -64,7 +64,8 @@ def test_no_page_is_left_of_a_command_that_is_no_more():
 def test_the_same_commands_give_the_same_bytes_wherever_they_are_written(tmp_path, environment):
     (tmp_path / "man").mkdir()
     shutil.copy(ROOT / "CHANGELOG.md", tmp_path)
-    shutil.copy(ROOT / "man" / "speeddata-formats.md", tmp_path / "man")
+    for text in (ROOT / "man").glob("*.md"):
+        shutil.copy(text, tmp_path / "man")
     (tmp_path / "man" / "speeddata-gone.1").write_text("")
     (tmp_path / "speeddata.toml").write_text("factor = 9\n")
     strange = {"COLUMNS": "40", "PYTHONHASHSEED": "7", "SPEEDDATA_FACTOR": "8", "TZ": "Asia/Tokyo"}
@@ -81,7 +82,8 @@ def test_the_same_commands_give_the_same_bytes_wherever_they_are_written(tmp_pat
 
 def test_a_page_is_dated_when_its_version_was_released(tmp_path):
     (tmp_path / "man").mkdir()
-    (tmp_path / "man" / "speeddata-formats.md").write_text("# Name\n\na - b\n")
+    for text in (ROOT / "man").glob("*.md"):
+        (tmp_path / "man" / text.name).write_text("# Name\n\na - b\n")
     version = manual.__version__
     (tmp_path / "CHANGELOG.md").write_text(f"## [Unreleased]\n\n## [{version}] - 2026-01-02\n")
     for name, page in manual.files(tmp_path).items():
@@ -289,7 +291,8 @@ LIVE = [
 ]
 RECORDED = [
     "speeddata send ./rig.avro --replay 2",
-    "speeddata decimate data/rig/ --every 1s -m minmax -f json",
+    "speeddata decimate data/rig/ --every 1s -m minmax --last 1h -f json",
+    "speeddata tap data/rig/ --since -10m -f csv > minutes.csv",
     "speeddata pivot data/ --since -10m -o 'sets/%Y%m%dT%H%M.h5' --tag run=42",
     "speeddata pivot data/rig/ --last 1h -S 'sine*' -n 100 -m minmax -o slow.h5",
     "speeddata tap data/rig/ --follow -f csv",

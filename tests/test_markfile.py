@@ -77,7 +77,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(file):
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))  # as if the disk were full
     try:
-        with pytest.raises(HostError, match="cannot be written"):
+        with pytest.raises(HostError, match="cannot write"):
             file.write(Mark("two", NOON))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -90,7 +90,7 @@ def test_what_is_no_file_or_far_too_large_is_refused(tmp_path, monkeypatch):
     with pytest.raises(HostError, match="not a regular file"):
         MarkFile(tmp_path / "pipe").read()
     (tmp_path / "in-the-way").write_text("")
-    with pytest.raises(HostError, match="cannot be written"):
+    with pytest.raises(HostError, match="cannot write"):
         MarkFile(tmp_path / "in-the-way/marks.jsonl").write(Mark("x", NOON))
     monkeypatch.setattr("speeddata.recording.markfile._FILE_LIMIT", 10)
     (tmp_path / "large").write_bytes(b"\n" * 11)

@@ -351,8 +351,10 @@ def test_schemas_that_change_are_joined_by_name_and_changed_types_refused(run, t
         (("rig.avro", "--since", "now", "--until", "-1m"), 2, "nothing is between now and -1m"),
         (("rig.avro", "--tag", "run"), 2, "speeddata: --tag: 'run' is no tag; write KEY=VALUE"),
         (("untimed.avro", "--since", "-10m"), 2, "does not tell its unit of time; name it with --time-unit"),
+        (("rig.avro", "-d", "5"), 2, "speeddata: --duration: of files would be left out what is not read by"),
         (("rig.avro", "127.0.0.1:9", "--last", "1m"), 2, "speeddata: --last: only files have an end"),
-        (("rig.avro", "-o", "nothing"), 1, "speeddata: nothing: cannot write the set: it is a directory"),
+        (("rig.avro", "-o", "nothing"), 1, "speeddata: nothing: cannot write the set: it is a directory; "),
+        (("rig.avro", "-o", "."), 1, "speeddata: .: cannot write the set: it is a directory; name a file"),
         (("rig.avro", "-o", "rig.avro/x.h5"), 1, "speeddata: rig.avro: cannot be made"),
     ],
 )

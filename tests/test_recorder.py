@@ -304,7 +304,7 @@ def test_what_is_no_datum_is_kept_apart_with_its_address_and_reason(tmp_path):
         ("10.0.0.8:6000", b"\xff\xff"),
     ]
     assert [each["time"] for each in kept] == [NOON, NOON, NOON + 250]
-    assert kept[1]["reason"] == "1 bytes too many"
+    assert kept[1]["reason"] == "1 byte too many"
     assert all(each["reason"] for each in kept)
     assert (writer.tally.recorded, writer.tally.rejected) == (3, 3)
 

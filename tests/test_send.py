@@ -266,7 +266,7 @@ def test_a_replay_of_an_abscissa_without_a_unit_is_refused_until_the_unit_is_nam
     container(tmp_path / "volts.avro", rows(3), RIG_TEXT.replace(', "logicalType": "timestamp-nanos"', ""))
     status, _, err = run("send", "volts.avro", "--replay", 2, "--to", port.to)
     assert (status, err.count("\n")) == (2, 1)
-    assert "the abscissa 'time' does not tell its unit of time; name it with --time-unit" in err
+    assert "the abscissa time of rig does not tell its unit of time; name it with --time-unit, or use" in err
     assert port.waiting() == []
     assert run("send", "volts.avro", "--replay", 2, "--time-unit", "ns", "--to", port.to) == (0, "", "")
     port.to_the_goodbyes()

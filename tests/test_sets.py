@@ -131,7 +131,7 @@ def test_what_could_not_be_read_is_told_and_the_rest_is_there(tmp_path, recorded
     with caplog.at_level(logging.WARNING, "speeddata"):
         found = speeddata.read(tmp_path / "rec")
     assert found["rig"].count < 100
-    assert f"{block.size} damaged bytes skipped" in "".join(found.shortfalls)
+    assert f"{block.size:,} damaged bytes skipped" in "".join(found.shortfalls)
     assert "torn" in caplog.text
 
 

@@ -87,6 +87,67 @@ def rows(count: int) -> list[dict[str, object]]:
     return [{"time": NOON + n, "volts": n / 8, "note": "x" * (n % 7)} for n in range(count)]
 
 
+# -- a range of time -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def minute(tmp_path):
+    """A datum a second, from noon on, in blocks of seven."""
+    seconds = [{"time": NOON + n * 10**9, "volts": n, "note": "n"} for n in range(60)]
+    return written(tmp_path / "rec/rig.avro", RIG_TEXT, seconds, sync_interval=7 * 12)
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        (("--since", "2025-12-03T12:00:50Z"), range(50, 60)),
+        (("--until", "2025-12-03T12:00:02Z"), range(2)),
+        (("--since", "2025-12-03T12:00:10Z", "--until", "2025-12-03T13:00:12+01:00"), range(10, 12)),
+        (("--last", "3s"), range(57, 60)),
+        (("--last", "1h", "-c", 2), range(2)),
+        (("--since", "now"), range(0)),
+    ],
+)
+def test_a_range_of_time_is_cut_out_whatever_the_form(run, minute, options, kept):
+    assert run("tap", "rec/", *options, "-f", "csv") == (
+        0,
+        "time,volts,note\n" + "".join(f"{NOON + n * 10**9},{float(n)},n\n" for n in kept),
+        "",
+    )
+    with open(minute, "rb") as file:
+        status, out, err = run("tap", "-", *options, "-f", "json", stdin=file)
+    if "--last" in options:
+        assert (status, err.startswith("speeddata: --last: only files have an end; say how long")) == (
+            2,
+            True,
+        )
+    else:
+        assert [json.loads(line)["volts"] for line in out.splitlines()] == list(kept)
+    assert run("decimate", "rec/", *options, "-n", 1, "-f", "csv")[1].count("\n") == len(kept) + 1
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--since", "soon"), "speeddata: --since: 'soon' is no moment; write 2026-11-22T05:04:00Z"),
+        (("--last", "x"), "speeddata: --last: 'x' is no duration; "),
+        (("--until", ""), "speeddata: --until: '' is no moment; "),
+        (("--since", "now", "--until", "-1m"), "speeddata: --since, --until: nothing is between now and -1m"),
+        (("--since", "-1m", "--last", "1m"), "speeddata: --last: means its own range; "),
+    ],
+)
+def test_a_range_that_is_none_is_refused(run, minute, options, told):
+    status, out, err = run("tap", "rec/", *options, "-f", "csv")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(told)
+
+
+def test_what_follows_a_recording_may_begin_a_while_back(spawn, minute):
+    tap = spawn("tap", "rec/", "--follow", "--last", "2s", "-f", "json", "-c", 2)
+    assert ended_well(tap)
+    assert [json.loads(line)["volts"] for line in tap.stdout.rest().splitlines()] == [58, 59]
+
+
 # -- where from -------------------------------------------------------------------------------------------
 
 
@@ -283,11 +344,11 @@ def test_a_reader_that_stalls_costs_datums_and_every_one_of_them_is_counted(
     numbers = [row["time"] for row in got]
     assert tap.wait() == 5
     told = tap.stderr.rest().decode()
-    dropped = int(re.search(r"the reader was too slow: (\d+) datums dropped", told)[1])
-    by_kernel = re.search(r"(\d+) datagrams dropped by the kernel", told)
+    dropped = int(re.search(r"the reader was too slow: ([\d,]+) datums? dropped", told)[1].replace(",", ""))
+    by_kernel = re.search(r"([\d,]+) datagrams? dropped by the kernel", told)
     assert told.count("\n") == 1
     assert dropped > 0
-    assert len(numbers) + dropped + (int(by_kernel[1]) if by_kernel else 0) == sent
+    assert len(numbers) + dropped + (int(by_kernel[1].replace(",", "")) if by_kernel else 0) == sent
     assert numbers == sorted(set(numbers))
 
     assert abandoned.wait(15) == 143
@@ -387,6 +448,13 @@ def test_what_is_no_datum_of_the_channel_is_left_out_and_counted(bench, tapped, 
 
 
 # -- what is refused --------------------------------------------------------------------------------------
+
+
+def test_whoever_mistypes_a_live_channel_is_told_which_is_near(bench, run, channel_name):
+    bench.begun(channel_name, bench.relay().port)
+    status, out, err = run("tap", channel_name[:-1])
+    assert (status, out) == (4, "")
+    assert err.endswith(f"no relay announced it within 3 s; did you mean {channel_name}?\n")
 
 
 def test_what_nobody_announces_is_told_in_one_helpful_line(spawn, channel_name, free_port, tmp_path):

@@ -16,7 +16,10 @@ import time
 from pathlib import Path
 
 import pytest
+from by_hand import RIG_TEXT
 from terminal import Terminal
+
+from speeddata.avro.container import write_header
 
 BRAILLE = "[\u2840-\u28ff]"
 
@@ -178,6 +181,22 @@ def test_what_makes_no_sense_is_refused_in_one_line(terminal, args, message):
     assert tui.wait() in (1, 2, 3)
     assert message in tui.text()
     assert tui.text().strip().count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("-S", "vlots"), "--signal: there is no signal 'vlots'; did you mean volts?"),
+        (("-S", "volts", "-S", "x*"), "--signal: there is no signal 'x*'; choose from time, volts, note"),
+        (("--decimated",), "rec/: --decimated is for what is live; leave it out"),
+        (("-s", "rig.avsc"), "rec/: --schema is for what is live; leave it out"),
+    ],
+)
+def test_what_a_recording_never_has_is_refused_before_anything_is_drawn(run, tmp_path, flags, message):
+    (tmp_path / "rec").mkdir()
+    metadata = {"avro.schema": RIG_TEXT, "avro.codec": "null", "speeddata.channel": "rig"}
+    (tmp_path / "rec/rig.avro").write_bytes(write_header(metadata, bytes(16)))
+    assert run("tui", "rec/", *flags) == (2, "", f"speeddata: {message}\n")
 
 
 def test_a_wrong_layout_is_told_by_its_place(terminal, tmp_path):

@@ -108,6 +108,23 @@ class Schema:
     def abscissa(self) -> Signal:
         return self.record.fields[self.abscissa_index]
 
+    def ticks(self, otherwise: str = "") -> str:
+        """What the abscissa counts in: a key of `TICK_NS`.
+
+        Args:
+            otherwise: what its reader can do besides naming the unit.
+
+        Raises:
+            UsageError: the abscissa is no time, or does not tell its unit.
+        """
+        what = f"the abscissa {self.abscissa.name} of {self.name}"
+        if self.abscissa.dtype in (None, "?"):
+            raise UsageError(f"{what} is of type {self.abscissa.kind}, no time")
+        if self.time_unit is None:
+            mend = "name it with --time-unit" + (f", or {otherwise}" if otherwise else "")
+            raise UsageError(f"{what} does not tell its unit of time", mend=mend)
+        return self.time_unit
+
 
 def parse(text: str | bytes, *, where: str = "", time_unit: str | None = None) -> Schema:
     """The schema that *text* is.

@@ -34,7 +34,8 @@ def value_text(value: object, digits: int | None = None) -> str:
         shown = value[:16].hex(" ")
         return f"{shown} … ({len(value)} bytes)" if len(value) > 16 else shown or "no bytes"
     if isinstance(value, Mapping):
-        return _cut(", ".join(f"{key}: {value_text(each, 4)}" for key, each in list(value.items())[:8]))
+        pairs = [f"{printable(str(key))}: {value_text(each, 4)}" for key, each in list(value.items())[:8]]
+        return _cut(", ".join(pairs))
     if isinstance(value, Sequence) and not isinstance(value, str):
         return _cut(f"[{', '.join(value_text(each, 4) for each in value[:8])}]")
     return _cut(printable(str(value)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -26,7 +27,7 @@ _UNPACED_HZ = 100_000.0  # a file read at full speed would be lost on the way: U
 
 @click.command()
 @click.argument("source", required=False)
-@options.factor.but(help="Datums a window.")
+@options.factor
 @options.method
 @click.option(
     "--every", "every_ns", type=options.DURATION, help="Windows of this length by the abscissa instead of -n."
@@ -39,6 +40,9 @@ _UNPACED_HZ = 100_000.0  # a file read at full speed would be lost on the way: U
     "--name", type=options.NAME, help="Name of the channel that is sent.  [default: SOURCE's, and the method]"
 )
 @options.text_format.but(help="Form of the output.  [default: json on a terminal, else avro]")
+@options.since
+@options.until
+@options.last
 @options.count
 @options.duration
 @options.schema_file.but(help="Schema of an ADDR:PORT that nobody announces (.avsc).")
@@ -46,7 +50,9 @@ _UNPACED_HZ = 100_000.0  # a file read at full speed would be lost on the way: U
 @options.time.but(help="How JSON and CSV write the time.")
 @options.decimated
 @options.follow
-@options.interface.but(help="Interface to receive and send on.  [default: receive on all, send on loopback]")
+@options.interface.but(
+    help="Interface to receive and send on; may be repeated.  [default: receive on all, send on loopback]"
+)
 @options.ttl
 def command(
     source: str | None,
@@ -57,6 +63,9 @@ def command(
     to: Endpoint | None,
     name: str | None,
     text_format: str | None,
+    since: str | None,
+    until: str | None,
+    last: str | None,
     count: int | None,
     duration_ns: int | None,
     schema: options.SchemaFile | None,
@@ -85,7 +94,7 @@ def command(
     \b
     Examples:
         speeddata tap rig -d 5 | speeddata decimate - -n 50 -m mean > slow.avro
-        speeddata decimate data/rig/ --every 1s -m minmax -f json
+        speeddata decimate data/rig/ --every 1s -m minmax --last 1h -f json
         speeddata decimate rig -n 100 -m minmax --to 239.1.1.9:27500
     """
     from speeddata import decimation, output, sources, stages
@@ -101,6 +110,11 @@ def command(
         follow=follow,
         duration_ns=duration_ns,
     )
+    if (since, until, last) != (None, None, None):
+        from speeddata import within  # with NumPy
+
+        span = within.asked(source, since, until, last, follow=follow, time_unit=time_unit)
+        wanted = dataclasses.replace(wanted, span=span)
 
     def opened(schema: Schema) -> Decimator:
         return decimation.make(method, factor, schema, every_ns=every_ns, whole=whole)

@@ -29,9 +29,11 @@ _COUNTS = ("received", "lost", "lost_kernel", "lost_disk", "rejected")  # noted 
 
 
 @click.command()
-@options.duration.but(help=f"End after this long.  [default: on a terminal Ctrl-C, else {_SECONDS:g}s]")
-@options.output.but(help="Keep the recording and an HDF5 set of it in this directory.")
-@click.option("--rate", type=options.Finite(), default=1000.0, help="Datums a second.")
+@options.duration.but(
+    help=f"End after this long: 90s, 10m, 1h.  [default: on a terminal Ctrl-C, else {_SECONDS:g}s]"
+)
+@options.output.but(metavar="DIR", help="Keep the recording and an HDF5 set of it in this directory.")
+@click.option("--rate", type=options.Positive(), metavar="HZ", default=1000, help="Datums a second.")
 @click.option("--no-tui", is_flag=True, help="Only the summary, also on a terminal.")
 def command(duration_ns: int | None, output: str | None, rate: float, no_tui: bool) -> None:
     """Run a source, a relay and a receiver on this machine's loopback, and tell what became of every datum.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from click.core import ParameterSource
 from speeddata import options
 from speeddata.commands import hxpush_options
 from speeddata.errors import PartlyDone, UsageError
-from speeddata.names import printable
+from speeddata.names import json_line, printable
 from speeddata.table import lines, many
 
 if TYPE_CHECKING:
@@ -36,7 +35,9 @@ _PRECISIONS = {10**9: "1s", 10**6: "1ms"}
 @hxpush_options.server
 @options.schema_file.but(help="Schema of an ADDR:PORT that nobody announces (.avsc).")
 @options.time_unit
-@options.interface.but(help="Interface to receive on.  [default: loopback and every multicast interface]")
+@options.interface.but(
+    help="Interface to receive on; may be repeated.  [default: loopback and every multicast interface]"
+)
 @options.as_json
 def command(
     source: Sequence[str],
@@ -133,7 +134,7 @@ def _told(joined: Joined, *, as_json: bool) -> list[str]:
     if as_json:
         told = [dict(zip(_POINT, row, strict=True)) for row in points]
         told += [dict(zip(_PROBLEM, row, strict=True)) for row in problems]
-        return [json.dumps(each, ensure_ascii=False) for each in told]
+        return [json_line(each) for each in told]
     shown = lines(_POINT, [[printable(cell) for cell in row] for row in points]) if points else []
     if problems:
         shown += [""] * bool(shown) + lines(HEADING, problems)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import click
 from speeddata import options
 from speeddata.commands import hxpush_options
 from speeddata.errors import PartlyDone
+from speeddata.names import json_line
 from speeddata.table import lines, many
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ log = logging.getLogger("speeddata")
 @click.option("--apply", is_flag=True, help="Make what is shown, all of it or nothing.")
 @options.schema_file.but(help="Schema of an ADDR:PORT that nobody announces (.avsc).")
 @options.time_unit
-@options.interface.but(help="Interface to receive on.  [default: loopback and every multicast interface]")
+@options.interface.but(
+    help="Interface to receive on; may be repeated.  [default: loopback and every multicast interface]"
+)
 @options.as_json
 def command(
     source: Sequence[str],
@@ -117,7 +119,7 @@ def _told(plan: Plan, *, as_json: bool) -> list[str]:
     rows = plan.table()
     if as_json:
         keys = ("state", "record", "path", "signal", "holds")
-        return [json.dumps(dict(zip(keys, row, strict=True)), ensure_ascii=False) for row in rows]
+        return [json_line(dict(zip(keys, row, strict=True))) for row in rows]
     return lines(HEADING, rows) if rows else []
 
 

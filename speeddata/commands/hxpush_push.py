@@ -14,7 +14,7 @@ import click
 from speeddata import options, report
 from speeddata.commands import hxpush_options
 from speeddata.errors import Interrupted, PartlyDone, UsageError
-from speeddata.names import printable
+from speeddata.names import json_line, printable
 from speeddata.table import lines, many
 from speeddata.timerange import iso_utc
 
@@ -74,7 +74,9 @@ log = logging.getLogger("speeddata")
 @options.schema_file.but(help="Schema of an ADDR:PORT that nobody announces (.avsc).")
 @options.time_unit
 @options.decimated
-@options.interface.but(help="Interface to receive on.  [default: loopback and every multicast interface]")
+@options.interface.but(
+    help="Interface to receive on; may be repeated.  [default: loopback and every multicast interface]"
+)
 @options.as_json
 def command(
     source: Sequence[str],
@@ -206,7 +208,7 @@ def command(
         return
     _tell_losses(summary)
     if as_json:
-        click.echo(json.dumps(_as_json(summary, progress.seconds, client.calls), ensure_ascii=False))
+        click.echo(json_line(_as_json(summary, progress.seconds, client.calls)))
     elif log.isEnabledFor(logging.WARNING):  # not with --quiet
         click.echo(_in_words(summary, target.origin, progress.seconds))
     if run.interrupted:
@@ -252,7 +254,7 @@ def _show_points(run: Run, *, as_json: bool) -> None:
     if as_json:
         for p in run.points:
             told = {"signal": f"{p.channel}.{p.signal}", "point": p.id, "dis": p.dis, "kind": p.kind}
-            click.echo(json.dumps({**told, "unit": p.unit, "tz": p.zone}, ensure_ascii=False))
+            click.echo(json_line({**told, "unit": p.unit, "tz": p.zone}))
         return
     rows = [
         [f"{p.channel}.{p.signal}", f"@{p.id}", printable(p.dis), p.kind, p.unit or "", p.zone]
@@ -266,7 +268,7 @@ def _show_first(summary: Summary, *, as_json: bool) -> None:
     if as_json:
         first = summary.first.decode(errors="replace")
         told = {"samples": summary.samples, "calls": summary.calls, "steps": summary.steps, "first": first}
-        click.echo(json.dumps(told, ensure_ascii=False))
+        click.echo(json_line(told))
         return
     said = f"{many(summary.samples, 'sample')} in {many(summary.calls, 'call')}; nothing is written"
     click.echo(f"\n{said}")

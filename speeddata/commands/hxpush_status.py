@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 from speeddata import options
 from speeddata.commands import hxpush_options
 from speeddata.errors import DataError, HostError, UsageError
-from speeddata.names import printable
+from speeddata.names import json_line, printable
 from speeddata.table import lines, size
 from speeddata.timerange import iso_utc
 
@@ -58,7 +57,7 @@ def command(state: str | None, as_json: bool) -> None:
         ]
     if as_json:
         for row in (*rows, *rejects):
-            click.echo(json.dumps(row, ensure_ascii=False))
+            click.echo(json_line(row))
         return
     if not rows and not rejects:
         log.info("%s: nothing was sent from here", home)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 
 from speeddata import options, table
 from speeddata.errors import DataError, UsageError
-from speeddata.names import printable
+from speeddata.names import json_line, printable
 
 if TYPE_CHECKING:
     from speeddata.findings import Findings, Keep
@@ -32,7 +31,9 @@ log = logging.getLogger("speeddata")
 @options.duration.but(help="Of a live channel, look at this long: 90s, 10m, 1h.")
 @options.schema_file.but(help="Schema of an ADDR:PORT that nobody announces (.avsc).")
 @options.time_unit
-@options.interface.but(help="Interface to receive on.  [default: loopback and every multicast interface]")
+@options.interface.but(
+    help="Interface to receive on; may be repeated.  [default: loopback and every multicast interface]"
+)
 def command(
     source: str | None,
     sequence: str | None,
@@ -70,7 +71,7 @@ def command(
 
     source = source or standard_input()
     live = source != "-" and not is_file(source)
-    _refuse_senseless(source, live, repair, duration_ns, schema)
+    _refuse_senseless(source, live, repair, duration_ns, schema, sequence)
     damaged: list[str] = []
     with watch() as stop, _repaired(repair) as keep:
         look = Look(sequence, time_unit, keep)
@@ -88,7 +89,7 @@ def command(
             findings = inspection.of_files(Path(source), look, stop)
         for number, found in enumerate(findings):
             if as_json:
-                click.echo(json.dumps(telling.record(found, sequence), ensure_ascii=False))
+                click.echo(json_line(telling.record(found, sequence)))
             else:
                 click.echo("\n".join([""] * min(number, 1) + list(telling.lines(found, sequence))))
             if found.damaged:
@@ -99,17 +100,23 @@ def command(
 
 
 def _refuse_senseless(
-    source: str, live: bool, repair: str | None, duration_ns: int | None, schema: object
+    source: str,
+    live: bool,
+    repair: str | None,
+    duration_ns: int | None,
+    schema: object,
+    sequence: str | None,
 ) -> None:
     """Raises:
     UsageError: an option that has no meaning for this SOURCE, or lacks one that gives it a meaning.
     """
     if live and repair is not None:
         raise UsageError("a live channel cannot be repaired", where="--repair", mend="name a file")
-    if not live and (duration_ns is not None or schema is not None):
-        raise UsageError("-d and -s are for what is live", where=source)
-    if live and schema is not None and duration_ns is None:
-        raise UsageError("how long?", where=source, mend="say it with --duration")
+    if not live:
+        options.refuse_of_recordings(source, "duration_ns", "schema")
+    elif duration_ns is None and (schema is not None or sequence is not None):
+        given = "--schema" if sequence is None else "--sequence"
+        raise UsageError(f"{given} is for what arrives", where=source, mend="say how long with --duration")
 
 
 def _live(source: str, wanted: Wanted, look: Look, stop: Stop) -> Iterator[Findings]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ import click
 from speeddata import options, table
 from speeddata.avro.schema import TICK_NS, Schema, parse
 from speeddata.errors import SpeedDataError
-from speeddata.names import printable
+from speeddata.names import json_line, printable
 from speeddata.timerange import iso_utc
 from speeddata.wire import finding
 from speeddata.wire.announcement import Announcement
@@ -29,8 +28,10 @@ _NUMBERS = "files size datums rate lost rejected".split()
 
 
 @click.command()
-@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(exists=True, file_okay=False))
-@options.interface.but(help="Interface to ask on.  [default: loopback and every multicast interface]")
+@click.argument("directory", metavar="[DIR]", required=False)
+@options.interface.but(
+    help="Interface to ask on; may be repeated.  [default: ask on loopback, listen on all]"
+)
 @options.as_json
 def command(directory: str | None, interface: Sequence[str], as_json: bool) -> None:
     """List the channels that relays serve now, or those in a recording.
@@ -46,10 +47,11 @@ def command(directory: str | None, interface: Sequence[str], as_json: bool) -> N
     if directory is not None:
         found, heading = _recorded(directory), _RECORDED
     else:
-        found, heading = [_told(said, address) for said, address in finding.survey(interface)], _LIVE
+        spoken = finding.survey(interface, patience_s=finding.SPOKEN_S)
+        found, heading = [_told(said, address) for said, address in spoken], _LIVE
     if as_json:
         for row in found:
-            click.echo(json.dumps(row, ensure_ascii=False))
+            click.echo(json_line(row))
     elif not found:
         log.info("no relay answered" if directory is None else f"{directory} holds no recording")
     else:

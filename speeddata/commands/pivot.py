@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from speeddata.cutting import Range
     from speeddata.pivoting import Made
     from speeddata.recording.blockindex import Entry
-    from speeddata.recording.listing import Listing
     from speeddata.recording.reading import Choice
 
 _REDRAW_S = 0.2
@@ -55,7 +54,9 @@ log = logging.getLogger("speeddata")
 @options.schema_file.but(help="Schema of an ADDR:PORT that nobody announces (.avsc).")
 @options.time_unit
 @options.decimated
-@options.interface.but(help="Interface to receive on.  [default: loopback and every multicast interface]")
+@options.interface.but(
+    help="Interface to receive on; may be repeated.  [default: loopback and every multicast interface]"
+)
 def command(
     source: Sequence[str],
     output: str,
@@ -93,7 +94,7 @@ def command(
         speeddata pivot data/ --mark mark-1 -o spike.h5
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy starts more, which spin for nothing to do
-    from speeddata import columnar, cutting, h5file, pivoting, sources
+    from speeddata import columnar, cutting, h5file, pivoting, sources, within
     from speeddata.interrupts import watch
     from speeddata.recording import listing
 
@@ -101,6 +102,9 @@ def command(
     _keep_freed_memory()
     named = list(source) or [sources.standard_input()]
     options.refuse_of_all_recordings(named)
+    if options.given("duration_ns") and all(map(sources.is_file, named)):
+        what = "of files would be left out what is not read by then"
+        raise UsageError(what, where="--duration", mend="cut by time: --since, --until or --last")
     wanted = sources.Wanted(
         schema=schema.read(time_unit) if schema else None,
         time_unit=time_unit,
@@ -112,8 +116,11 @@ def command(
     span = cutting.range_of(since, until, last, begun_ns)
     if marked is not None:
         span = cutting.Range(marked.begin_ns, marked.end_ns)
-    files = listing.listing(Path(name) for name in named if sources.is_file(name))
-    span = _ended(span, named, files, time_unit)
+    recorded_in = [name for name in named if sources.is_file(name)]
+    files = listing.listing(map(Path, recorded_in))
+    if recorded_in and not files:
+        raise DataError("holds no recording", where=", ".join(recorded_in))
+    span = within.ended(span, named, files, time_unit)
     path = _path(output, span, begun_ns)
     progress = _Progress(sum(file.stat().st_size for paths in files.values() for file in paths))
     wish = pivoting.Wish(span, signals, factor, method, sort)
@@ -167,22 +174,6 @@ def _marked(name: str, named: Sequence[str], *others: str | None) -> Mark:
     return marked([path if path.is_dir() else path.parent for path in paths], name)
 
 
-def _ended(span: Range, named: Sequence[str], files: Listing, time_unit: str | None) -> Range:
-    """The range with the end of the data known, where --last asks for it."""
-    from speeddata import sources
-    from speeddata.recording import listing
-
-    paths = [name for name in named if sources.is_file(name)]
-    if paths and not files:
-        raise DataError("holds no recording", where=", ".join(paths))
-    if span.last_ns is None:
-        return span
-    if len(paths) < len(named):
-        raise UsageError("only files have an end", where="--last", mend="say how long with --duration")
-    ends = [listing.end_ns(each, time_unit) for each in files.values()]
-    return span.ending(max((end for end in ends if end is not None), default=0))
-
-
 def _path(output: str, span: Range, now_ns: int) -> Path:
     """-o with the time of --until in it, and its directory made."""
     until_ns = now_ns if span.until_ns is None else span.until_ns
@@ -204,11 +195,14 @@ def _path(output: str, span: Range, now_ns: int) -> Path:
 def _keep_what_is_no_set(path: Path) -> None:
     """Raises:
     UsageError: something else has the name, a recording for instance.
+    HostError: a directory has it.
     """
+    if os.path.isdir(path):
+        raise HostError("cannot write the set: it is a directory", where=str(path), mend="name a file in it")
     try:
         with open(path, "rb") as file:
             begin = file.read(len(_HDF5))
-    except OSError:  # not there; or a directory, which is told when it is to be replaced
+    except OSError:  # not there, or not ours to read, which is told when it is to be replaced
         return
     if begin and begin != _HDF5:
         raise UsageError("is no HDF5 set, and would be replaced", where=str(path), mend="choose another name")

@@ -33,11 +33,11 @@ _OF_THE_RECORDING = (
 @click.option(
     "--listen", type=options.LISTEN, help=f"Where announced sources send.  [default: 0.0.0.0:{LISTEN_PORT}]"
 )
-@options.output.but(default="data", help="Directory of the recording.")
+@options.output.but(metavar="DIR", default="data", help="Directory of the recording.")
 @options.factor.but(help="The decimated group gets one window in so many datums.")
 @options.method.but(help="What the decimated group gets of each window.")
 @options.interface.but(
-    help="Interface to serve and join groups on.  [default: serve on loopback, join on all]"
+    help="Interface to serve and join groups on; may be repeated.  [default: serve on loopback, join on all]"
 )
 @options.ttl
 @options.allow

@@ -46,10 +46,11 @@ log = logging.getLogger("speeddata")
 @click.option(
     "--name", type=options.NAME, help="Name of the channel.  [default: the input's, or its schema's]"
 )
-@click.option("--rate", type=options.Finite(), help="Datums a second.")
+@click.option("--rate", type=options.Positive(), metavar="HZ", help="Datums a second.")
 @click.option(
     "--replay",
-    type=options.Finite(),
+    type=options.Positive(),
+    metavar="SPEED",
     help="Send so many times as fast as the abscissa says.",
 )
 @click.option("--stamp", is_flag=True, help="Set the time of each datum to that of its sending.")
@@ -61,7 +62,7 @@ log = logging.getLogger("speeddata")
 @options.time_unit
 @options.count
 @options.duration
-@options.interface.but(help="Interface to send to a group by.  [default: loopback]")
+@options.interface.but(help="Interface to send to a group by; may be repeated.  [default: loopback]")
 @options.ttl
 def command(
     file: str | None,
@@ -181,13 +182,7 @@ def _pace(rate: float | None, replay: float | None, feed: Feed, demo: bool) -> B
 
     if replay is None:
         return ByRate(rate or (DEMO_HZ if demo else UNPACED_HZ))
-    unit = feed.schema.time_unit
-    if unit is None:
-        raise UsageError(
-            f"the abscissa '{feed.schema.abscissa.name}' does not tell its unit of time",
-            mend="name it with --time-unit, or use --rate",
-        )
-    return ByAbscissa(replay, TICK_NS[unit])
+    return ByAbscissa(replay, TICK_NS[feed.schema.ticks("use --rate")])
 
 
 def _again(feed: Feed, opened: Callable[[], Feed], stop: Stop) -> Iterator[Batch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import click
@@ -14,6 +15,9 @@ _GRACE_S = 3.0  # after a signal, for a reader that stalls
 @click.command()
 @click.argument("source", required=False)
 @options.text_format.but(help="Form of the output.  [default: json on a terminal, else avro]")
+@options.since
+@options.until
+@options.last
 @options.count
 @options.duration
 @options.schema_file.but(help="Schema of an ADDR:PORT that nobody announces (.avsc).")
@@ -21,10 +25,15 @@ _GRACE_S = 3.0  # after a signal, for a reader that stalls
 @options.time.but(help="How JSON and CSV write the time.")
 @options.decimated
 @options.follow
-@options.interface.but(help="Interface to receive on.  [default: loopback and every multicast interface]")
+@options.interface.but(
+    help="Interface to receive on; may be repeated.  [default: loopback and every multicast interface]"
+)
 def command(
     source: str | None,
     text_format: str | None,
+    since: str | None,
+    until: str | None,
+    last: str | None,
     count: int | None,
     duration_ns: int | None,
     schema: options.SchemaFile | None,
@@ -39,6 +48,9 @@ def command(
     SOURCE is a live channel by name; an ADDR:PORT where datums arrive; a file or directory, told by a / in it
     or by .avro at its end; or - for a container on standard input.
 
+    A moment is inside the range from --since on, and before --until. With --follow, --last says how far back
+    to begin.
+
     A reader that is too slow for a live channel loses datums, never delays the channel: how many is told at
     the end, with status 5.
 
@@ -47,6 +59,7 @@ def command(
         speeddata tap rig
         speeddata tap rig -d 10 > rig.avro
         speeddata tap rig -f json --time iso | head -n 3
+        speeddata tap data/rig/ --since -10m -f csv > minutes.csv
         speeddata tap data/rig/ --follow -f csv
     """
     from speeddata import output, sources, stages
@@ -62,6 +75,11 @@ def command(
         follow=follow,
         duration_ns=duration_ns,
     )
+    if (since, until, last) != (None, None, None):
+        from speeddata import within  # with NumPy
+
+        span = within.asked(source, since, until, last, follow=follow, time_unit=time_unit)
+        wanted = dataclasses.replace(wanted, span=span)
     with watch(_GRACE_S) as stop, sources.channel(source, wanted, stop) as channel:
         if form != "avro" and not channel.live:
             channel.batches = stages.gathered(channel.batches)

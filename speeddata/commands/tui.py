@@ -24,7 +24,9 @@ _SERVED_AT = "127.0.0.1:8000"
 @options.time_unit
 @options.decimated
 @options.follow
-@options.interface.but(help="Interface to receive on.  [default: loopback and every multicast interface]")
+@options.interface.but(
+    help="Interface to receive on; may be repeated.  [default: loopback and every multicast interface]"
+)
 @click.option(
     "--recording",
     metavar="DIR",
@@ -81,6 +83,9 @@ def command(
     """
     if not window_ns:
         raise UsageError("a window has to last", where="--window", mend="write it like 30s")
+    if names:
+        options.refuse_of_all_recordings(names)
+    _refuse_unknown(names, signals, time_unit)
     layout = options.current_settings().layout()
     if options.given("window_ns"):
         layout = replace(layout, pages=tuple(replace(page, window_ns=None) for page in layout.pages))
@@ -125,6 +130,23 @@ def command(
                 archives=() if recording else recordings,
             ),
         )
+
+
+def _refuse_unknown(names: Sequence[str], signals: Sequence[str], time_unit: str | None) -> None:
+    """Raises:
+    UsageError: a signal is in none of the recordings, and nothing else is a SOURCE: it will never come.
+    """
+    from speeddata import sources
+
+    if not signals or not names or not all(map(sources.is_file, names)):
+        return
+    from speeddata import columnar
+    from speeddata.recording import listing
+
+    files = listing.listing(map(Path, names))
+    columnar.refuse_unknown(
+        [each for paths in files.values() for each in listing.schemas(paths, time_unit)], signals
+    )
 
 
 def _need_a_terminal(has_pipe: bool) -> None:

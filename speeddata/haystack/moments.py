@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from speeddata.avro.codec import Column
 from speeddata.avro.schema import TICK_NS, Schema
-from speeddata.errors import UsageError
 
 FIRST_NS = int(datetime(1950, 1, 1, tzinfo=UTC).timestamp()) * 10**9  # servers take nothing before
 AHEAD_NS = 300 * 10**9  # and nothing that is farther in the future than that
@@ -36,15 +35,8 @@ def moments(schema: Schema, column: Column, now_ns: int) -> Moments:
     Raises:
         UsageError: it is no time, or does not tell its unit.
     """
-    abscissa, values = schema.abscissa, column.values
-    if abscissa.dtype in (None, "?"):
-        raise UsageError(f"the abscissa {abscissa.name} of {schema.name} is of type {abscissa.kind}, no time")
-    if schema.time_unit is None:
-        raise UsageError(
-            f"the abscissa {abscissa.name} of {schema.name} does not tell its unit of time",
-            mend="name it with --time-unit",
-        )
-    tick_ns = TICK_NS[schema.time_unit]
+    values = column.values
+    tick_ns = TICK_NS[schema.ticks()]
     # compared in its own unit: what does not fit into int64 nanoseconds is out of range as well
     early, late = values < FIRST_NS // tick_ns, values > (now_ns + AHEAD_NS) // tick_ns
     lost = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), np.bool_)

@@ -258,7 +258,7 @@ class State:
         try:
             _replace(self.path, json.dumps(tree, allow_nan=False, indent=1).encode())
         except OSError as exc:
-            raise HostError(f"cannot be written: {exc.strerror}", where=str(self.path)) from exc
+            raise HostError(f"cannot write: {exc.strerror}", where=str(self.path)) from exc
 
     def _look_at(self, paths: Sequence[Path]) -> None:
         """Know the files: by their sync markers; of copies, all but the first by their names, too."""
@@ -343,7 +343,7 @@ def _locked(path: Path) -> int:
         fd = os.open(lock, flags, 0o600)
     except OSError as exc:
         raise HostError(
-            f"cannot be written: {exc.strerror}", where=str(lock), mend="name a directory with --state"
+            f"cannot write: {exc.strerror}", where=str(lock), mend="name a directory with --state"
         ) from exc
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

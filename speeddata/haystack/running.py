@@ -34,6 +34,8 @@ from speeddata.haystack.verifying import Verified, Verifier
 from speeddata.interrupts import Stop
 from speeddata.recording import listing
 from speeddata.sources import Wanted, is_file
+from speeddata.stages import Tally
+from speeddata.table import many
 
 NotANumber = Literal["na", "skip", "keep"]
 Resample = Literal["last", "mean", "min", "max"]
@@ -189,7 +191,7 @@ class Run:
             summary.first = writer.first
         self.interrupted = self._stop.status if ends else 0
         if pusher.undecodable:
-            self.shortfalls.append(f"{pusher.undecodable} datums are not what the schema says")
+            self.shortfalls.append(Tally(pusher.undecodable).shortfall)
         if (shortfall := feed.shortfall()) is not None:
             self.shortfalls.append(shortfall.what)
         return summary
@@ -273,7 +275,7 @@ class Run:
             for gap in self._state.gaps:
                 log.warning("%s", gap)
             if gaps := len(self._state.gaps):
-                self.shortfalls.append(f"{gaps} files were gone before they were sent")
+                self.shortfalls.append(f"{many(gaps, 'file')} gone before the end was sent")
         return Feed(
             self._named,
             self._wanted,

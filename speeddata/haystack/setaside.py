@@ -88,7 +88,7 @@ class SetAside:
             self._append(asides)
         except OSError as exc:
             mend = "what is not sent has to be kept somewhere: make room, or name another directory (--state)"
-            raise HostError(f"cannot be written: {exc.strerror}", where=str(self.path), mend=mend) from exc
+            raise HostError(f"cannot write: {exc.strerror}", where=str(self.path), mend=mend) from exc
 
     def _append(self, asides: Iterable[Aside]) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW

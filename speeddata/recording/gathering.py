@@ -15,6 +15,7 @@ from speeddata.avro.heads import PADDING
 from speeddata.avro.schema import Schema
 from speeddata.avro.skipper import skipper
 from speeddata.batch import Batch
+from speeddata.table import many
 
 BLOCK_BYTES = 64 << 10
 _INDEXED = {"int", "long", "float", "double"}
@@ -222,4 +223,4 @@ def reason(schema: Schema, data: bytes, begin: int, end: int) -> str:
         stop = skipper(schema)(data, begin, end)
     except ValueError as exc:
         return str(exc)
-    return f"{end - stop} bytes too many" if stop < end else "not a datum of the schema"
+    return f"{many(end - stop, 'byte')} too many" if stop < end else "not a datum of the schema"

@@ -119,7 +119,7 @@ class MarkFile:
             finally:
                 os.close(fd)
         except OSError as exc:
-            raise HostError(f"cannot be written: {exc.strerror}", where=str(self.path)) from exc
+            raise HostError(f"cannot write: {exc.strerror}", where=str(self.path)) from exc
 
 
 def _append_whole(fd: int, data: bytes) -> None:

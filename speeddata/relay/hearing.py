@@ -75,7 +75,7 @@ class Hearing:
         """Give up what waited too long; find out what the kernel dropped."""
         self._roster.expire(now_ns)
         if self._roster.unclaimed:
-            what = "datums came from addresses that no channel is known of; given up"
+            what = "datums came from addresses that have no channel, or were refused one; given up"
             self._once.tell(("unclaimed",), logging.WARNING, f"{self._roster.unclaimed} {what}")
         self.read_drops()
 

@@ -34,6 +34,7 @@ _PORTS = range(20_000, 30_000)
 _AVOIDED = 1024  # endpoints of others that are kept clear of
 _REMEMBERED = 4096  # names
 _HOSTS = 1024
+_RATE_NS = 500_000_000  # of less, what was held and came together would look like a rate
 _OTHER_FIELDS = 2048  # bytes: what an announcement holds beside its schemas, at most
 
 log = logging.getLogger("speeddata")
@@ -319,9 +320,9 @@ class ServedChannel:
             self._remembered = True
 
     def measure(self, now_ns: int) -> None:
-        """Work out the rate, from how many came since the last time."""
+        """Work out the rate, from how many came since the last time; not of a channel that has just begun."""
         received, since_ns = self._rate_since
-        if now_ns > since_ns:
+        if now_ns - since_ns >= _RATE_NS:
             self._rate_hz = (self.received - received) * 1e9 / (now_ns - since_ns)
             self._rate_since = (self.received, now_ns)
 

@@ -18,6 +18,7 @@ from speeddata.interrupts import Stop
 from speeddata.sending import waveforms
 from speeddata.stages import Tally, told_apart
 from speeddata.streams import ContainerStream, file_pieces
+from speeddata.table import many
 
 _SUFFIXES = {".avro": "avro", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv"}
 
@@ -114,7 +115,7 @@ def _bounded(stream: ContainerStream, where: str) -> Iterator[Batch]:
     yield from told_apart(stream, tally)
     shortfalls = []
     if stream.damaged_bytes:
-        shortfalls.append(f"{stream.damaged_bytes} damaged bytes skipped")
+        shortfalls.append(f"{many(stream.damaged_bytes, 'damaged byte')} skipped")
     if tally.undecodable:
         shortfalls.append(tally.shortfall)
     if shortfalls:

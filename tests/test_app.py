@@ -9,6 +9,8 @@ import re
 import numpy as np
 import pytest
 from on_screen import NOW, RIG, SECOND, Fed, drawn, on_screen, pictures, schema_of, screen, until
+from textual.events import Resize
+from textual.geometry import Size
 
 from speeddata.chart.layouts import ChartLayout, Layout, PageLayout
 from speeddata.chart.readings import Sample, Statistics
@@ -478,3 +480,36 @@ def test_a_terminal_that_is_slow_gets_fewer_pictures_and_none_queue_up(monkeypat
 def test_figures_of_the_drawing_are_told_when_asked_for():
     text, _ = shown(Fed().rig(), (150, 30), verbose=True)
     assert "frames/s" in text.splitlines()[-1]
+
+
+@pytest.mark.parametrize("key", ["c", "question_mark"])
+def test_a_size_that_is_no_longer_the_terminals_is_not_taken(key):
+    """Two of them, each of which a screen tells itself of once more, followed each other for ever."""
+
+    async def do(app, pilot):
+        await pilot.press(key)
+        await pilot.pause()
+        for height in (30, 38, 30):
+            app.screen.post_message(Resize(Size(120, height), Size(120, height)))
+        await drawn(pilot)
+        await pilot.pause()
+        assert {screen_._compositor.size for screen_ in app.screen_stack} == {(120, 40)}
+        await pilot.resize_terminal(100, 30)
+        await drawn(pilot)
+        assert {screen_._compositor.size for screen_ in app.screen_stack} == {(100, 30)}
+
+    on_screen(do, Fed().rig())
+
+
+def test_a_cursor_that_is_out_of_sight_leaves_the_newest_values_in_the_legend():
+    async def do(app, pilot):
+        await pilot.press("c")
+        await drawn(pilot)
+        assert pictures(app)[0].cursor_x is not None
+        app.view().cursor -= 3600 * SECOND
+        app.touched = True
+        await drawn(pilot)
+        picture = pictures(app)[0]
+        assert (picture.cursor_x, picture.cursor_text) == (None, "")
+
+    on_screen(do, Fed().rig())

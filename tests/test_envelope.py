@@ -117,6 +117,13 @@ def test_two_envelopes_of_the_parts_are_the_envelope_of_the_whole(data, signal):
         np.testing.assert_array_equal(getattr(found, name), getattr(whole, name), err_msg=name)
 
 
+@pytest.mark.parametrize(("gap_over", "is_gap"), [(None, False), (5, True), (6, False)])
+def test_where_parts_are_far_apart_no_line_joins_them(gap_over, is_gap):
+    parts = [envelope(*arrays(x, [1.0, 2.0]), 0, 10, 10) for x in ([0, 1], [8, 9])]
+    found = merged(*parts, gap_over=gap_over)
+    assert np.flatnonzero(found.gap).tolist() == ([8] if is_gap else [])
+
+
 def test_envelopes_of_different_ranges_do_not_merge():
     with pytest.raises(ValueError, match="different ranges"):
         merged(nothing(0, 10, 5), nothing(0, 10, 6))

@@ -64,6 +64,21 @@ def test_the_summary_counts_samples_calls_steps_and_points(bench, start):
     assert sum(seen) > 0  # bytes of each window, and a last look
 
 
+def test_what_is_to_be_read_is_only_what_is_behind_the_position(bench, start):
+    bench.points()
+    bench.record(7)
+    record(bench.data, "pump", [TIME, VOLTS], [{"time": NOON, "volts": 1.0}])  # nobody wants it
+    run = start()
+    push(run)
+    assert run.total_bytes == 0
+
+
+def test_how_much_of_a_range_there_is_to_be_read_is_not_known_beforehand(bench, start):
+    bench.points()
+    bench.record(7)
+    assert start(span=Range(last_ns=S)).total_bytes == 0
+
+
 def test_a_rehearsal_makes_the_first_call_and_remembers_nothing(bench, start):
     bench.points()
     bench.record(3)

@@ -122,8 +122,12 @@ def nothing(begin: Abscissa, end: Abscissa, columns: int) -> Envelope:
     return Envelope(begin, end, low, high, first, last, gap, None, None, infinite, above, below)
 
 
-def merged(a: Envelope, b: Envelope) -> Envelope:
+def merged(a: Envelope, b: Envelope, *, gap_over: Abscissa | None = None) -> Envelope:
     """The envelope of the samples of both, of which *a* has the earlier ones: an archive's, say.
+
+    Args:
+        a, b: of the same range and columns.
+        gap_over: where the last of *a* and the first of *b* are surely farther apart, no line joins them.
 
     Raises:
         ValueError: they are of different ranges or columns.
@@ -131,6 +135,11 @@ def merged(a: Envelope, b: Envelope) -> Envelope:
     if (a.begin, a.end, a.columns) != (b.begin, b.end, b.columns):
         raise ValueError("envelopes of different ranges")
     in_a, in_b = ~np.isnan(a.low), ~np.isnan(b.low)
+    gap = np.where(in_a, a.gap, b.gap)
+    if gap_over is not None and in_a.any() and in_b.any():
+        last, first = int(np.flatnonzero(in_a)[-1]), int(in_b.argmax())
+        # wherever in their columns they lie: those between are empty
+        gap[first] |= (first - last - 1) * (a.end - a.begin) / a.columns > gap_over
     return Envelope(
         a.begin,
         a.end,
@@ -138,7 +147,7 @@ def merged(a: Envelope, b: Envelope) -> Envelope:
         high=np.fmax(a.high, b.high),
         first=np.where(in_a, a.first, b.first),
         last=np.where(in_b, b.last, a.last),
-        gap=np.where(in_a, a.gap, b.gap),
+        gap=gap,
         before=a.before if in_a.any() or a.before is not None else b.before,
         after=b.after if in_b.any() or b.after is not None else a.after,
         infinite=a.infinite | b.infinite,

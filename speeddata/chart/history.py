@@ -100,6 +100,11 @@ class History:
         return self._pyramid.last
 
     @property
+    def gap_over(self) -> Abscissa | None:
+        """The distance of two samples beyond which others are missing between them; None: not known."""
+        return self._gap_over
+
+    @property
     def rate_hz(self) -> float:
         """Samples a second over the last two seconds of data; 0.0 where it is not known."""
         x = self._pyramid.levels[0]["x"]

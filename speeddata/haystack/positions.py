@@ -203,6 +203,11 @@ class State:
         entry = self._files.get(channel.lower(), {}).get(self._keys.get(path, ""))
         return entry is not None and block < entry.block
 
+    def unsent(self, channel: str, paths: Sequence[Path]) -> int:
+        """Bytes of files that were not sent yet, told by their paths alone: a file that was moved counts."""
+        sent = {entry.path: entry.block for entry in self._files.get(channel.lower(), {}).values()}
+        return sum(max(0, (_size(path) or 0) - sent.get(str(path.absolute()), 0)) for path in paths)
+
     def moved(self, places: Sequence[Place]) -> None:
         """Keep, on the disk, how far files were sent; what is behind that already stays.
 

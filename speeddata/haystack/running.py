@@ -125,8 +125,15 @@ class Run:
 
     @property
     def total_bytes(self) -> int:
-        """Of the recordings that are there to be read."""
-        return sum(path.stat().st_size for paths in self._surveyed.files.values() for path in paths)
+        """Of the recordings, what is there to be read; 0 where nobody knows, as of a range."""
+        if not self._span.everything:
+            return 0
+        with_points = {point.channel.lower() for point in self._points}
+        return sum(
+            self._state.unsent(name, paths)
+            for name, paths in self._surveyed.files.items()
+            if name.lower() in with_points
+        )
 
     def push(
         self,

@@ -27,6 +27,7 @@ from speeddata.stripchart.hands import Charts, Hands
 from speeddata.stripchart.look import CSS, DARK, LIGHT, Plain, heights
 from speeddata.stripchart.messages import Fetched
 from speeddata.stripchart.numbers import Figures, Numbers
+from speeddata.stripchart.resizing import Resizing
 from speeddata.stripchart.setup import Setup
 
 _LEAST_LINES = 5  # of a chart; where they do not fit, the page scrolls
@@ -65,6 +66,9 @@ class Stripchart(Hands):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [*super().get_line_filters(), *self._plain]
+
+    def get_default_screen(self) -> Resizing:
+        return Resizing(id="_default")
 
     def compose(self) -> ComposeResult:
         yield Bar("title")
@@ -253,6 +257,8 @@ class Stripchart(Hands):
             cursor = view.cursor if self.cursor_on else None
             dots = chart.dots
             begin, end = view.range(begin, end, dots)
+            if cursor is not None and not begin <= cursor < end:
+                cursor = None  # out of sight: a legend with its values would pass for the newest ones
             chart.show(self._drawing.picture(plan, glance, begin, end, dots, cursor))
         widest = max(chart.axis_cells for chart, _ in charts)
         for chart in self.charts():  # so that a moment is in the same column of all

@@ -101,7 +101,7 @@ class Drawing:
         if self._before_memory(ref.channel, history, begin):
             older = self._backscroll.envelope(ref, begin, end, dots)
             if older is not None:
-                return merged(older, recent)
+                return merged(older, recent, gap_over=history.gap_over)
         return recent
 
     def statistics(self, channel: Channel, signal: str, begin: X, end: X) -> Statistics:

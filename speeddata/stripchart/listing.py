@@ -16,6 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from speeddata.names import printable
+from speeddata.stripchart.resizing import Resizing
 
 _MOST_TYPED = 64
 _WIDTH = 92  # of the box, its frame included: see the style
@@ -48,7 +49,7 @@ class Rows(Widget):
         return Content("\n").join(lines)
 
 
-class Panel(ModalScreen[None]):
+class Panel(Resizing, ModalScreen[None]):
     """A box in the middle of the screen, closed by escape.
 
     What is typed collects in *typed*; `rows` says what there is to choose from.

@@ -138,7 +138,8 @@ def test_a_recording_goes_together_with_its_index(tmp_path):
     old, new = make(tmp_path, "rig", 0), make(tmp_path, "rig", 1)
     gone = Retention(tmp_path, Limits(keep_time_ns=HOUR, min_free=0)).enforce([], NOON + 3 * HOUR)
     assert [file.path for file in gone] == [old]
-    assert sorted((tmp_path / "rig").iterdir()) == sorted([new, index_path(new)])
+    left = {path.name for path in (tmp_path / "rig").iterdir()}
+    assert left == {new.name, index_path(new).name, ledger.LEDGER_NAME}
 
 
 def test_an_index_counts_towards_the_size(tmp_path):
@@ -199,9 +200,35 @@ def test_a_ledger_forgets_with_the_recordings(tmp_path, monkeypatch):
         book.add(ledger.Entry(NOON + hour * HOUR, NOON + (hour + 1) * HOUR, "s", ledger.Counts(lost=hour)))
     book.flush()
     Retention(tmp_path, Limits(keep_time_ns=2 * HOUR, min_free=0)).enforce([], NOON + 6 * HOUR)
-    assert [entry.counts.lost for entry in ledger.read(book.path)] == [0, 1, 2, 3, 4, 5]
+    assert [entry.counts.lost for entry in ledger.read(book.path) if not entry.file] == [0, 1, 2, 3, 4, 5]
     Retention(tmp_path, Limits(keep_size=0, min_free=0)).enforce([], NOON + 6 * HOUR)
-    assert [entry.counts.lost for entry in ledger.read(book.path)] == [5]
+    assert [entry.counts.lost for entry in ledger.read(book.path) if not entry.file] == [5]
+
+
+def test_a_file_that_goes_has_a_line_in_the_ledger_even_where_no_relay_closed_it(tmp_path):
+    told, left_open, empty = (make(tmp_path, "rig", hour) for hour in range(3))
+    header = len(empty.read_bytes()) - 1000 - 16 - 4  # a block: two numbers of two bytes, 1000 bytes, marker
+    os.truncate(empty, header)
+    book = ledger.Ledger(tmp_path / "rig" / ledger.LEDGER_NAME)
+    lost = ledger.Counts(lost=7)
+    line = ledger.Entry(NOON, NOON + HOUR, "s", lost, ledger.FileRange(told.name, 1000, 1, 2))
+    book.add(line)
+    book.flush()
+    size = left_open.stat().st_size
+    gone = Retention(tmp_path, Limits(keep_size=0, min_free=0)).enforce([], NOON)
+    assert [file.path for file in gone] == [told, left_open, empty]
+    first, second = ledger.read(book.path)
+    assert first == line
+    assert second.file == ledger.FileRange(left_open.name, size, None, None)
+    assert (second.since_ns, second.until_ns) == (NOON + HOUR, NOON + 2 * HOUR)
+    assert second.counts == ledger.Counts()
+
+
+def test_a_ledger_that_cannot_be_written_keeps_nothing_from_going(tmp_path):
+    path = make(tmp_path, "rig", 0)
+    (tmp_path / "rig" / ledger.LEDGER_NAME).mkdir()
+    Retention(tmp_path, Limits(keep_size=0, min_free=0)).enforce([], NOON)
+    assert not path.exists()
 
 
 def test_a_directory_that_is_gone_is_left_alone(tmp_path):

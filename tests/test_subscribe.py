@@ -190,7 +190,9 @@ def test_a_subscription_ends_after_its_ttl(subscribe, wait_for):
     subscribe.record(3)
     subscribe.ok("add", "rig/volts", "--position", "beginning", "--ttl", "1ms")
     subscribe.ok("add", "rig/note", "--position", "beginning", "--ttl", "1h")
-    subscribe.ok("run", "--once")
+    wait_for(lambda: [each["signal"] for each in subscribe.ls()["subscriptions"]] == ["rig/note"])
+    told = "speeddata: default: the subscription to rig/volts has ended, as --ttl said\n"
+    assert subscribe("run", "--once") == (0, "", told)
     assert [each["signal"] for each in subscribe.ls()["subscriptions"]] == ["rig/note"]
     assert subscribe.ls()["subscriptions"][0]["expires"] is not None
     points = subscribe.ok("listen", "--points").splitlines()
@@ -272,6 +274,10 @@ def test_ids_are_made_of_names(subscribe):
     subscribe.record(1)
     assert subscribe.ok("ids") == f"{VOLTS_ID}\trig/volts\tV\n{NOTE_ID}\trig/note\t\n"
     assert subscribe.ok("ids", "RIG/v*", "--from", str(subscribe.directory / "data")).count("\n") == 1
+    assert subscribe.ok("ids", "rig/*", "--json") == (
+        f'{{"id": "{VOLTS_ID}", "channel": "rig", "signal": "volts", "unit": "V"}}\n'
+        f'{{"id": "{NOTE_ID}", "channel": "rig", "signal": "note", "unit": null}}\n'
+    )
 
 
 def test_an_id_from_elsewhere_takes_its_place_and_stays(subscribe):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import socket
 import struct
 import subprocess
 import termios
@@ -204,6 +205,30 @@ def test_a_frozen_server_does_not_keep_anybody_who_is_asked_to_end(subscribe, na
     finally:
         nats.thaw()
     assert status in ((143,) if verb == "produce" else (0, 143))
+
+
+@pytest.mark.parametrize(
+    ("args", "status"),
+    [
+        (("produce",), 143),
+        (("listen",), 143),
+        (("listen", "--follow"), 143),
+        (("run", "--once"), 143),
+        (("run",), 0),
+    ],
+)
+def test_asked_to_end_before_a_server_has_said_anything(subscribe, args, status):
+    pytest.importorskip("nats", reason="nats-py is not installed")
+    subscribe.record(5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30)
+        subscribe.ok("set", "--customer", "plant", input=f"nats://127.0.0.1:{silent.getsockname()[1]}/SPEED")
+        subscribe.ok("add", "--customer", "plant", "rig/volts", "--position", "beginning")
+        running = subscribe.start(*args, "--customer", "plant", stdin=subprocess.PIPE)
+        with silent.accept()[0]:
+            assert running.terminate(5.0) == status
+    assert running.stdout.rest() == b""
+    assert running.stderr.rest().decode() in ("", "speeddata: interrupted with work undone\n")
 
 
 def test_a_checkpoint_of_another_customer_is_refused(subscribe, nats):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hxpush_by_hand import NOON, TIME, VOLTS, S, record
+from hxpush_by_hand import NOON, TIME, VOLTS, S, record, samples
 from subscribe_by_hand import subscribe
 
 assert subscribe is not None  # a fixture
@@ -116,6 +116,24 @@ def test_a_position_that_is_later_leaves_out_what_waits_and_says_so(subscribe):
     )
     subscribe.ok("run", "--once")
     assert numbers(subscribe) == [0, 1, 2, 6, 7, 8]
+
+
+def test_a_channel_whose_unit_of_time_only_run_knows_keeps_its_position_and_that_is_told(subscribe):
+    record(subscribe.directory / "data", "rig", [{"name": "time", "type": "long"}, VOLTS], samples(3))
+    told = (
+        "speeddata: rig: its schema tells no unit of time, without which nothing of it is sent; "
+        "tell it by `run --time-unit`\n"
+    )
+    assert subscribe("add", "rig/volts", "--position", "beginning") == (0, "", told)
+    subscribe.ok("run", "--once", "--time-unit", "ns")
+    assert numbers(subscribe) == [0, 1, 2]
+    stays = (
+        "speeddata: rig: its schema tells no unit of time, so its position stays; "
+        "let `run --position` with --time-unit set it\n"
+    )
+    assert subscribe("add", "rig/volts", "--position", "beginning") == (0, "", stays + told)
+    subscribe.ok("run", "--once", "--time-unit", "ns", "--position", "beginning")
+    assert subscribe.ls()["datapoints"] == 6  # sent again; the log drops what has the same id
 
 
 def test_a_recording_that_is_away_keeps_its_position_and_that_is_told(subscribe):

@@ -25,6 +25,12 @@ def test_lines_become_messages_and_their_sequences_are_told(subscribe):
     assert len({each["id"] for each in told}) == 4
 
 
+def test_what_has_no_datapoints_is_told_where_these_are_wanted(subscribe):
+    subscribe.ok("produce", "--topic", "raw", input="1\n2\n")
+    told = "speeddata: message 1 has no datapoints, so --points leaves it out\n"
+    assert subscribe("listen", "--topic", "raw", "--points") == (0, "", told)
+
+
 def test_a_topic_is_the_customer_unless_it_is_named(subscribe):
     subscribe.ok("produce", input="1\n")
     assert json.loads(subscribe.ok("listen"))["topic"] == "default"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from subscription_serving import MS, NOON, Customer, Source
 
 from speeddata.recording.ledger import Counts, Entry, FileRange
+from speeddata.recording.retention import Limits, Retention
 from speeddata.subscription import departed, forwarding, subscribed
 from speeddata.subscription.departed import Ledgers
 
@@ -77,6 +78,21 @@ def test_files_that_came_and_went_between_two_runs_are_one_gap_and_told_once(
     assert plant.got() == [*counting(20), *counting(60)[50:]]
     assert plant.once().gaps == 0
     assert len(plant.gaps) == 1
+
+
+def test_a_file_that_a_killed_relay_left_open_is_told_of_when_retention_takes_it(plant, rig):
+    sent_to_its_end(plant, rig)
+    left = rig.begin()
+    rig.block()
+    rig.end()  # of which no ledger tells
+    rig.begin()
+    rig.block()
+    gone = Retention(plant.directory, Limits(keep_size=left.stat().st_size, min_free=0)).enforce([], NOON)
+    assert left in [file.path for file in gone]
+    assert plant.once().gaps == 1
+    assert plant.gaps[0].what == f"{left.name}: gone before all of it was read"
+    assert plant.got() == [*counting(20), *counting(40)[30:]]
+    assert plant.once().gaps == 0
 
 
 @pytest.mark.parametrize("first_is_kept", [False, True])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
-import socket
 import threading
 
 import pytest
@@ -21,6 +19,7 @@ from engine_contract import (
     texts,
     until_the_end,
 )
+from nats_by_hand import asked, published
 
 from speeddata.errors import HostError, PeerError
 from speeddata.subscription.engine import Busy, Denied, TooLarge, Unreachable
@@ -370,31 +369,3 @@ def test_no_password_goes_to_a_server_without_tls(tmp_path):
     with scripted_server.Server(greet) as server, pytest.raises(Unreachable, match="offers no TLS"):
         Engine(f"tls://user:s3cret@127.0.0.1:{server.port}/SPEED?ca={tmp_path}/ca.pem").outlet()
     assert heard == [b""]
-
-
-def asked(server, what, **request):
-    """JetStream's own interface, by hand."""
-    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
-        stream = connection.makefile("rb")
-        stream.readline()
-        data = json.dumps(request).encode() if request else b""
-        connection.sendall(
-            b'CONNECT {"verbose":false}\r\nSUB me 1\r\nPUB $JS.API.%s me %d\r\n%s\r\n'
-            % (what.encode(), len(data), data)
-        )
-        while not (line := stream.readline()).startswith(b"MSG"):
-            assert line
-        found = json.loads(stream.read(int(line.split()[-1])))
-    assert "error" not in found, found
-    return found
-
-
-def published(server, subject, data):
-    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
-        stream = connection.makefile("rb")
-        stream.readline()
-        connection.sendall(
-            b'CONNECT {"verbose":false}\r\nPUB %s %d\r\n%s\r\nPING\r\n' % (subject.encode(), len(data), data)
-        )
-        while stream.readline() != b"PONG\r\n":
-            pass

@@ -136,6 +136,15 @@ def test_asked_to_stop_it_waits_no_more(monkeypatch, error):
     assert time.monotonic() - begun < 5.0
 
 
+def test_asked_to_stop_while_nobody_answers_it_says_nothing_of_trying(caplog):
+    stop = Stop()
+    far = Far(("send", away("no answer within the time")))
+    answer, far._answer = far._answer, lambda where: (stop.ask(), answer(where))
+    with far.line(stop) as line, pytest.raises(Stopped):
+        line.send(LOT)
+    assert (caplog.messages, far.told, far.closed) == ([], [], 1)
+
+
 @pytest.mark.parametrize("error", [away(), Denied("no", where="far")])
 def test_another_connection_string_is_tried_at_once(monkeypatch, error):
     monkeypatch.setattr(reconnecting.random, "uniform", lambda low, high: 60.0)

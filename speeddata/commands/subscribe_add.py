@@ -34,7 +34,9 @@ log = logging.getLogger("speeddata")
 @subscribe_options.position.but(
     help="From there on: all that is recorded, RFC 3339, or -10m.  [default: now]"
 )
-@click.option("--ttl", "ttl_ns", type=options.DURATION, help="End the subscription after so long.")
+@click.option(
+    "--ttl", "ttl_ns", type=options.DURATION, help="End the subscription after so long, sent or not."
+)
 @subscribe_options.recording
 def command(
     signals: Sequence[str], customer: str, position: str | None, ttl_ns: int | None, recording: str
@@ -136,15 +138,25 @@ def _tell(directory: str, patterns: Sequence[str], ids: Ids) -> None:
     if not Path(directory).is_dir():
         return
     wanted = [Pattern.parse(text) for text in patterns]
+    named = {id: channel for (channel, _), id in ids.items()}
     count, hertz = 0, 0.0
+    timeless: list[str] = []
     for held in contents(Path(directory)):
         every = all_series(held.channel, held.schema, ids)
         series = [each for each in every if any(pattern.fits(each) for pattern in wanted)]
         count += len(series)
         hertz += len(series) * (held.rate_hz or 0.0)
-    if not count:
+        fits = held.schema.time_unit is None and any(
+            each.may_fit(held.channel.lower(), named) for each in wanted
+        )
+        if fits and held.channel not in timeless:
+            timeless.append(held.channel)
+    for channel in timeless:
+        what = "its schema tells no unit of time, without which nothing of it is sent"
+        log.warning("%s: %s; tell it by `run --time-unit`", channel, what)
+    if not count and not timeless:
         log.warning("%s: has no such signal yet; it is subscribed to all the same", directory)
-    else:
+    elif count:
         log.info(
             "%s, %s of datapoints, some %.2g MB/s",
             *(many(count, "signal"), rate(hertz), hertz * _POINT_BYTES / 1e6),

@@ -9,9 +9,10 @@ from uuid import UUID
 
 import click
 
+from speeddata import options
 from speeddata.commands import subscribe_options
 from speeddata.errors import UsageError
-from speeddata.names import printable
+from speeddata.names import json_line, printable
 from speeddata.output import Bytes
 
 log = logging.getLogger("speeddata")
@@ -27,7 +28,8 @@ log = logging.getLogger("speeddata")
     metavar="SIGNAL=UUID",
     help="Give a signal the id that it has elsewhere; may be repeated.",
 )
-def command(pattern: str | None, recording: str, imported: Sequence[str]) -> None:
+@options.as_json
+def command(pattern: str | None, recording: str, imported: Sequence[str], as_json: bool) -> None:
     """List the signals of a recording that can be subscribed to: id, CHANNEL/SIGNAL and unit, by tabs.
 
     An id is made of the names and stays for ever once it was used; --set imports one.
@@ -35,6 +37,7 @@ def command(pattern: str | None, recording: str, imported: Sequence[str]) -> Non
     \b
     Examples:
         speeddata subscribe ids 'rig/*'
+        speeddata subscribe ids --json | jq -r 'select(.unit == "V") | .id'
         speeddata subscribe ids --set rig/sine_wave=f69ec89b-494b-4e07-9da2-7c89489e3346
     """
     from speeddata.recording import listing
@@ -57,7 +60,12 @@ def command(pattern: str | None, recording: str, imported: Sequence[str]) -> Non
                 rows[channel, signal] = Series(own or series_id(channel, signal), channel, signal)
     out = Bytes()
     for series in rows.values():
-        if wanted is None or wanted.fits(series):
+        if wanted is not None and not wanted.fits(series):
+            continue
+        if as_json:
+            told = {"id": str(series.id), "channel": series.channel, "signal": series.signal}
+            out.write(f"{json_line({**told, 'unit': series.unit})}\n".encode())
+        else:
             name = printable(f"{series.channel}/{series.signal}")
             out.write(f"{series.id}\t{name}\t{printable(series.unit or '')}\n".encode())
 

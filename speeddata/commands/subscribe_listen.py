@@ -142,7 +142,8 @@ def command(
 
     with ExitStack() as stack:
         stop = stack.enter_context(watch())
-        inlet = Renewing(lambda: subscribe_options.destination(customer), opened, same)
+        with subscribe_options.answered(stop):
+            inlet = Renewing(lambda: subscribe_options.destination(customer), opened, same)
         stack.enter_context(inlet)
         if duration_ns is not None:
             stack.enter_context(stop.after(duration_ns / 1e9))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -72,7 +73,9 @@ def command(customer: str | None, recording: str, as_json: bool) -> None:
 
 
 def _told(registry: Registry, customer: Customer, recordings: Recordings) -> dict[str, Any]:
-    subscriptions = registry.subscriptions(customer.name)
+    now_ns = time.time_ns()
+    every = registry.subscriptions(customer.name)  # of which a run has yet to drop what ended
+    subscriptions = [each for each in every if each.expires_ns is None or each.expires_ns > now_ns]
     wants = [(each, Pattern.parse(each.pattern)) for each in subscriptions]
     ids = registry.ids()
     places = []

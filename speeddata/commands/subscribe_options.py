@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speeddata.errors import UsageError, told_where
+from speeddata.errors import Interrupted, UsageError, told_where
 from speeddata.options import Shared
 
 if TYPE_CHECKING:
+    from speeddata.interrupts import Stop
     from speeddata.recording.listing import Listing
     from speeddata.subscription.destinations import Destination
     from speeddata.subscription.registry import Registry
@@ -65,6 +68,23 @@ def destination(customer: str) -> Destination:
         mend = f"pipe its connection string into `speeddata subscribe set --customer {customer}`"
         raise UsageError("has no destination", where=customer, mend=mend)
     return Destination.parse(text or "")
+
+
+@contextmanager
+def answered(stop: Stop) -> Iterator[None]:
+    """What a signal interrupted is told as that, and not as what the destination did not answer by then.
+
+    Raises:
+        Interrupted: a signal came, and the destination is not there.
+    """
+    from speeddata.subscription.engine import Unreachable
+
+    try:
+        yield
+    except Unreachable as exc:
+        if stop.status:
+            raise Interrupted(stop.status) from exc
+        raise
 
 
 def listing(directory: str) -> Listing:

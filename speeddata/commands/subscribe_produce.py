@@ -35,7 +35,6 @@ def command(customer: str, topic: str | None, key: str) -> None:
     from speeddata.interrupts import watch
     from speeddata.subscription import engines
     from speeddata.subscription.destinations import Stdout
-    from speeddata.subscription.engine import Unreachable
     from speeddata.subscription.engine_text import TextInlet
 
     if os.isatty(STDIN):
@@ -44,16 +43,15 @@ def command(customer: str, topic: str | None, key: str) -> None:
     if isinstance(destination, Stdout):
         raise UsageError("is standard output, where nothing has to be sent to", where=f"customer {customer}")
     out = Bytes()
-    with watch() as stop, engines.open_outlet(destination, customer=customer, stop=stop) as outlet:
+    with (
+        watch() as stop,
+        subscribe_options.answered(stop),
+        engines.open_outlet(destination, customer=customer, stop=stop) as outlet,
+    ):
         lines = TextInlet(topic=topic or customer, stop=stop)
         while not stop.asked and not lines.ended:
             if some := lines.fetch(_LOT, _WAIT_S):
-                try:
-                    sequences = outlet.send([_message(each, key) for each in some])
-                except Unreachable as exc:
-                    if stop.status:  # a server that does not answer is not waited for any more
-                        raise Interrupted(stop.status) from exc
-                    raise
+                sequences = outlet.send([_message(each, key) for each in some])
                 out.write("".join(f"{sequence}\n" for sequence in sequences).encode())
         if stop.status and lines.fetch(1, 0.0):
             raise Interrupted(stop.status)

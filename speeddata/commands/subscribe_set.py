@@ -31,7 +31,8 @@ def command(customer: str, from_file: str | None, arguments: Sequence[str]) -> N
     \b
         sqlite:PATH                         a log in a file; the usual one where nothing is set
         nats://HOST:4222/STREAM             NATS JetStream; tls:// for TLS; user:password@, ?creds=PATH
-        kafka://HOST:9092/TOPIC             Kafka and what speaks its protocol; kafka+ssl://user:password@
+        kafka://HOST:9092/TOPIC             Kafka and what speaks its protocol; kafka+ssl:// for TLS;
+                                            user:password@ with ?sasl=PLAIN or SCRAM-SHA-256, -512
         Endpoint=sb://...;EntityPath=...    Azure Event Hubs, as its portal gives it
         -                                   standard output of `run`, a line a message
 

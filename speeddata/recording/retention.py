@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections import Counter
@@ -13,7 +14,7 @@ from speeddata.errors import DataError, HostError
 from speeddata.names import is_channel_name
 from speeddata.recording import catalogue
 from speeddata.recording.blockindex import index_path
-from speeddata.recording.ledger import LEDGER_NAME, Ledger
+from speeddata.recording.ledger import LEDGER_NAME, Counts, Entry, FileRange, Ledger
 
 log = logging.getLogger("speeddata")
 
@@ -125,9 +126,14 @@ class Retention:
         missing = self._missing()
         if missing <= 0 and self.limits.keep_time_ns is None and self.limits.keep_size is None:
             return
+        ledgers: dict[Path, _Known] = {}
         for file in surplus(scan(self.directory, open_files), self.limits, now_ns, missing, self._is_ours):
+            home = file.path.parent
+            ledger = ledgers.get(home) or ledgers.setdefault(home, _Known(home / LEDGER_NAME))
+            ledger.take_down(file)
             file.path.unlink(missing_ok=True)
             index_path(file.path).unlink(missing_ok=True)
+            ledger.flush()  # now there is room, if there was none
             self._ours.pop(file.path, None)
             gone.append(file)
 
@@ -139,6 +145,36 @@ class Retention:
         if path not in self._ours:
             self._ours[path] = has_our_header(path)
         return self._ours[path]
+
+
+class _Known(Ledger):
+    """A ledger that gets a line for a file that goes and has none: a relay that was killed left it open.
+
+    Who has not read the file yet learns from the line that there was one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        try:
+            self._content = path.read_bytes()
+        except OSError as exc:
+            log.debug("%s: %s", path, exc.strerror)
+            self._content = b""
+
+    def take_down(self, file: Kept) -> None:
+        name = file.path.name
+        if f'"file": {json.dumps(name)}'.encode() in self._content:
+            return
+        try:
+            header = catalogue.header_of(file.path)
+            size = file.path.stat().st_size
+        except (DataError, HostError, OSError) as exc:
+            log.debug("%s: %s", file.path, exc)
+            return
+        if header is not None and size > header.size:  # else there is no datum in it
+            begun_ns, session = min(file.time_ns, file.until_ns), header.text("speeddata.session")
+            self.add(Entry(begun_ns, file.until_ns, session, Counts(), FileRange(name, size)))
+            self.flush()
 
 
 def scan(directory: Path, open_files: Collection[Path] = ()) -> list[Kept]:

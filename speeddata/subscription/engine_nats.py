@@ -1,8 +1,4 @@
-"""NATS JetStream as a destination: a stream on disk that drops duplicates, and durable consumers.
-
-One message is in flight at a time: with more, one that is refused (the stream is full, its leader changes)
-would come behind its successors when it is sent again.
-"""
+"""NATS JetStream as a destination: a stream on disk that drops duplicates, and durable consumers."""
 
 from __future__ import annotations
 
@@ -13,7 +9,8 @@ from speeddata.subscription.destinations import Nats
 from speeddata.subscription.engine import Closing, Message, TooLarge
 from speeddata.subscription.nats_inlet import NatsInlet
 from speeddata.subscription.nats_line import ANSWER_S, Line, told
-from speeddata.subscription.nats_stream import headers, ready, size, subject
+from speeddata.subscription.nats_rows import Rows
+from speeddata.subscription.nats_stream import headers, ready, size
 
 __all__ = ["NatsInlet", "NatsOutlet"]
 
@@ -34,6 +31,7 @@ class NatsOutlet(Closing):
     def __init__(self, destination: Nats, *, customer: str = "", stop: Stop | None = None) -> None:
         self._destination, self._stop = destination, stop or Stop()
         self._line: Line | None = None
+        self._rows: Rows | None = None
         self._most_bytes = 0
         self._opened()
 
@@ -41,7 +39,7 @@ class NatsOutlet(Closing):
         """Leave the server."""
         if self._line is not None:
             self._line.close()
-            self._line = None
+            self._line = self._rows = None
 
     def send(self, messages: Sequence[Message]) -> list[str]:
         """As `Outlet.send`; the server drops what it got with the same id within its window.
@@ -49,13 +47,12 @@ class NatsOutlet(Closing):
         Raises:
             PeerError: the stream is gone and not to be made again.
         """
-        named = [headers(message) for message in messages]
         sequences: list[str] = []
         with told(self._destination, self.close):
-            line = self._opened()
-            sizes = [size(message, header) for message, header in zip(messages, named, strict=True)]
+            line, rows = self._opened()
+            sizes = (size(message, headers(message, self._destination)) for message in messages)
             fits = next((at for at, bytes_ in enumerate(sizes) if bytes_ > self._most_bytes), len(messages))
-            line.run(self._publish(line, messages[:fits], named, sequences), ANSWER_S * (fits + 1))
+            line.run(rows.publish(messages[:fits], sequences, ANSWER_S), ANSWER_S * (fits + 1))
         if fits < len(messages):
             raise TooLarge(
                 f"a message of {len(messages[fits].body)} bytes",
@@ -65,20 +62,12 @@ class NatsOutlet(Closing):
             )
         return sequences
 
-    async def _publish(
-        self, line: Line, messages: Sequence[Message], named: list[dict[str, str]], sequences: list[str]
-    ) -> None:
-        for message, header in zip(messages, named, strict=False):
-            where = subject(self._destination, message)
-            stream = self._destination.stream
-            ack = await line.jetstream.publish(where, message.body, ANSWER_S, stream, header)
-            sequences.append(str(ack.seq))
-
-    def _opened(self) -> Line:
-        if self._line is None or self._line.closed:
+    def _opened(self) -> tuple[Line, Rows]:
+        if self._line is None or self._rows is None or self._line.closed:
             self.close()
             with told(self._destination, self.close):
-                self._line = Line(self._destination, self._stop)
-                most = self._line.run(ready(self._line.jetstream, self._destination), 3 * ANSWER_S)
-                self._most_bytes = min(limit for limit in (self._line.max_payload, most) if limit > 0)
-        return self._line
+                self._line = line = Line(self._destination, self._stop)
+                most = line.run(ready(line.jetstream, self._destination), 3 * ANSWER_S)
+                self._most_bytes = min(limit for limit in (line.max_payload, most) if limit > 0)
+                self._rows = Rows(line, self._destination, self._most_bytes)
+        return self._line, self._rows

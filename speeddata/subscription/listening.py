@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from speeddata.errors import StdoutClosed
 from speeddata.interrupts import Stop
+from speeddata.names import printable
 from speeddata.output import Bytes
 from speeddata.subscription.checkpoints import Checkpoint
 from speeddata.subscription.dedup import Dedup, Look
@@ -105,6 +106,7 @@ class _Listener:
         self._inlet, self._wish, self._stop, self._into = inlet, wish, stop, into
         self._dedup, self._checkpoint = dedup, checkpoint
         self._bound = wish.follow
+        self._told_empty = False
         self.handed_on = 0
 
     def run(self) -> None:
@@ -182,7 +184,12 @@ class _Listener:
 
     def _hand_on(self, fresh: Sequence[Received]) -> bool:
         """Write messages, or feed them to the command until it ends well; False: asked to stop before."""
-        data = b"".join(line(each, self._wish.form) for each in fresh)
+        written = [line(each, self._wish.form) for each in fresh]
+        if not (all(written) or self._told_empty):
+            self._told_empty = True
+            empty = fresh[written.index(b"")]
+            log.warning("message %s has no datapoints, so --points leaves it out", printable(empty.sequence))
+        data = b"".join(written)
         if not self._wish.command:
             self._into.write(shown(data) if self._wish.escaped else data)
             return True

@@ -18,7 +18,8 @@ KEEP_S = 7 * 86400.0  # retention of a stream that is made here
 DUPLICATE_WINDOW_S = 600.0  # the server knows the ids of that time: the longest restart it hides
 
 _NO_STREAM, _IS_THERE, _OVERLAPS = 10059, 10058, 10065  # errors of JetStream
-_ID, _TOPIC, _KEY, _WINDOW_ID = "sd-msg-id", "sd-topic", "sd-key", "Nats-Msg-Id"
+_ID, _TOPIC, _KEY, WINDOW_ID = "sd-msg-id", "sd-topic", "sd-key", "Nats-Msg-Id"
+_STREAM, EXPECTED_ID = "Nats-Expected-Stream", "Nats-Expected-Last-Msg-Id"  # else: refused
 _PLAIN = "".join(chr(code) for code in range(33, 127) if chr(code) not in "%*>")
 
 
@@ -80,13 +81,13 @@ def interest(destination: Nats, topic: str) -> str:
     return fixed if named is None else f"{fixed}.>" if fixed else ">"
 
 
-def headers(message: Message) -> dict[str, str]:
+def headers(message: Message, destination: Nats) -> dict[str, str]:
     """What says more about *message* than its body."""
-    found = {_TOPIC: _escaped(message.topic), _KEY: _escaped(message.key)}
+    found = {_TOPIC: _escaped(message.topic), _KEY: _escaped(message.key), _STREAM: destination.stream}
     if message.id:
         found[_ID] = _escaped(message.id)
         # ids are a topic's own, but the server compares those of the whole stream
-        found[_WINDOW_ID] = f"{found[_TOPIC]}/{found[_ID]}"
+        found[WINDOW_ID] = f"{found[_TOPIC]}/{found[_ID]}"
     return found
 
 
@@ -104,7 +105,7 @@ def received(message: Msg, topic: str) -> Received:
     sequence, time_ns = (fields[5], fields[7]) if len(fields) == 9 else (fields[7], fields[9])
     return Received(
         sequence,
-        unquote(header[_ID]) if _ID in header else header.get(_WINDOW_ID, ""),
+        unquote(header[_ID]) if _ID in header else header.get(WINDOW_ID, ""),
         unquote(header[_TOPIC]) if _TOPIC in header else topic,
         unquote(header.get(_KEY, "")),
         message.data,

@@ -96,6 +96,8 @@ class Line:
 
     def _wait(self, error: PeerError, tries: int) -> None:
         """Wait before the next try, or give up."""
+        if self._stop.asked:  # what does not answer is not waited for any more: no news of it
+            raise Stopped
         denied = isinstance(error, Denied)
         now = time.monotonic()
         if self._down_since is None:
@@ -103,8 +105,6 @@ class Line:
             log.warning("%s; trying again", error)
         self._tell("denied" if denied else "unreachable", str(error))
         left = float("inf") if self._retry_s is None else self._down_since + self._retry_s - now
-        if self._stop.asked:
-            raise Stopped
         if left <= 0:
             raise error
         longest = _DENIED_S if denied else min(_LONGEST_S, _FIRST_S * 2.0 ** min(tries - 1, 16))

@@ -40,6 +40,7 @@ def delivered(registry: Registry, customer: str, patterns: Iterable[Pattern]) ->
         HostError, DataError: a recording cannot be read.
     """
     wanted, ids = list(patterns), registry.ids()
+    named = {id: channel for (channel, _), id in ids.items()}
     found = []
     for directory in registry.directories(customer):
         places = registry.places(customer, directory)
@@ -50,9 +51,13 @@ def delivered(registry: Registry, customer: str, patterns: Iterable[Pattern]) ->
         files = listing.listing([directory])
         for channel, paths in files.items():
             if channel.lower() in places:
-                every = (each for form in starting.schemas(paths) for each in all_series(channel, form, ids))
+                forms = starting.schemas(paths)
+                every = [each for form in forms for each in all_series(channel, form, ids)]
                 if any(pattern.fits(series) for series in every for pattern in wanted):
                     found.append(Delivered(directory, channel, paths))
+                elif not every and any(pattern.may_fit(channel.lower(), named) for pattern in wanted):
+                    what = "its schema tells no unit of time, so its position stays"
+                    log.warning("%s: %s; let `run --position` with --time-unit set it", channel, what)
     return found
 
 

@@ -62,7 +62,10 @@ class Subscribed:
         if time.monotonic() - self._looked < _LOOK_S:
             return False
         self._looked = time.monotonic()
-        self._registry.expire(self._customer, time.time_ns())
+        for pattern in self._registry.expire(self._customer, time.time_ns()):
+            log.warning(
+                "%s: the subscription to %s has ended, as --ttl said", self._customer, printable(pattern)
+            )
         known = self._registry.customer(self._customer)
         rev = known.rev if known is not None else 0
         if rev == self._rev:

@@ -221,7 +221,8 @@ def _places(label: str, places: Sequence[Place], count: int) -> Iterator[str]:
 def _step(step: int | float, schema: Schema | None) -> str:
     if schema is None or schema.time_unit is None:
         return f"{step:g}" if isinstance(step, float) else str(step)
-    return _span(step * TICK_NS[schema.time_unit])
+    nanoseconds = step * TICK_NS[schema.time_unit]
+    return _span(nanoseconds) if nanoseconds < 2.0**63 else f"{step:g} {schema.time_unit}"
 
 
 def _span(nanoseconds: int | float) -> str:

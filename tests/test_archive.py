@@ -9,12 +9,13 @@ import fastavro
 import numpy as np
 import pytest
 from by_hand import NOON, Bench, rig
+from indexing import with_index
 
 from speeddata.chart.envelope import envelope
 from speeddata.chart.readings import Statistics
 from speeddata.chart.sums import NOTHING
 from speeddata.interrupts import Stop
-from speeddata.recording import archive, blockindex
+from speeddata.recording import archive
 from speeddata.recording.archive import Archive
 
 S = 10**9
@@ -49,7 +50,7 @@ def written(path, rows, schema=SCHEMA, codec="null", interval=400, index=False, 
         metadata = {"speeddata.channel": channel}
         fastavro.writer(file, schema, rows, metadata=metadata, codec=codec, sync_interval=interval)
     if index:
-        blockindex.rebuild(path)
+        with_index(path)
     return path
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import fastavro
 import pytest
+from indexing import with_index
 
 from speeddata.errors import DataError
 from speeddata.interrupts import Stop
-from speeddata.recording import blockindex
 from speeddata.recording.blocktable import BlockTable, ChangedError, FileTable
 
 S = 10**9
@@ -18,7 +18,7 @@ def written(path, times, *, unit="ms", kind="long", index=False, interval=16):
     with path.open("wb") as file:
         fastavro.writer(file, schema, [{"time": time} for time in times], sync_interval=interval)
     if index:
-        blockindex.rebuild(path)
+        with_index(path)
     return path
 
 

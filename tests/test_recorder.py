@@ -29,7 +29,7 @@ from speeddata.recording import ledger
 from speeddata.recording.blockindex import read_index
 from speeddata.recording.channelfiles import Rotation
 from speeddata.recording.recorder import BLOCK_NS, ChannelWriter, Recorder
-from speeddata.recording.retention import Limits
+from speeddata.recording.retention import Limits, Retention
 
 RIG = schema.parse(
     '{"type": "record", "name": "rig", "fields": ['
@@ -540,7 +540,8 @@ def test_a_disk_that_is_full_from_the_beginning_is_waited_for(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
-def test_when_the_disk_is_full_retention_makes_room_at_once(tmp_path):
+def test_when_the_disk_is_full_retention_makes_room_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("speeddata.recording.recorder._SECOND_NS", 60 * 10**9)  # it looks for nothing else
     with tmpfs(tmp_path, "size=2m"):
         limits = Limits(min_free=0.5)
         with Recorder(tmp_path, rotation=Rotation(size=200_000), limits=limits) as recorder:
@@ -548,6 +549,21 @@ def test_when_the_disk_is_full_retention_makes_room_at_once(tmp_path):
             keep_trying(recorder, writer, lambda: writer.tally.lost_disk)
             full = writer.tally.recorded
             keep_trying(recorder, writer, lambda: writer.tally.recorded > full, seconds=3)
+
+
+def test_what_is_kept_stays_within_its_limit_within_seconds_however_fast_files_fill(tmp_path, monkeypatch):
+    looks, look = [], Retention.enforce
+    monkeypatch.setattr(Retention, "enforce", lambda *given: (looks.append(1), look(*given))[1])
+    limits = Limits(keep_size=100_000, min_free=0)
+    with Recorder(tmp_path, rotation=Rotation(size=20_000), limits=limits) as recorder:
+        writer = recorder.channel("rig", RIG, "s1")
+        until(lambda: looks)
+        for number in range(20):
+            add(writer, [datum(number, "x" * 15_000)] * 5)
+        recorder.tick(BLOCK_NS)
+        until(lambda: writer.tally.recorded == 100)
+        assert sum(file.stat().st_size for file in files(tmp_path)) > 1_000_000
+        until(lambda: sum(file.stat().st_size for file in files(tmp_path)) <= 150_000, seconds=5)
 
 
 @contextmanager

@@ -198,3 +198,11 @@ def test_an_abscissa_without_a_unit_is_a_number_and_a_time_beyond_the_calendar_t
     ]
     assert (record(found, None)["since"], record(found, None)["rate"]) == (0.5, None)
     assert record(whole(greatest=10**30), None)["until"] == 10**30
+
+
+def test_a_step_beyond_all_time_is_told_as_it_is():
+    clock = schema.parse(
+        TANK.text.replace('"long","logicalType":"timestamp-millis"', '"double"'), time_unit="s"
+    )
+    (line,) = told(whole(schema=clock, steps=steps(median=1e301)))
+    assert line == "gaps        none (median step 1e+301 s)"

@@ -6,7 +6,6 @@ An index is rows of 32 bytes, little-endian: the head, then a row a block, appen
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from speeddata.avro.container import SYNC_SIZE, Block, ContainerReader, Header
+from speeddata.avro.container import SYNC_SIZE, Block, Header
 from speeddata.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ _KINDS = {"int": b"i", "long": b"i", "float": b"f", "double": b"f"}
 _UNKNOWN = (1, 0)  # least and greatest, in a row of which they are not known
 _LEAST_BLOCK = 2 + SYNC_SIZE
 _ENTRY_LIMIT = 1 << 22  # entries that are read: of 256 GiB in blocks of 64 KiB
-_PIECE = 1 << 20
 
 
 @dataclass(slots=True)
@@ -119,37 +117,6 @@ def _believable(form: struct.Struct, file: BinaryIO, at: int, size: int) -> Iter
             yield Entry(offset, length, count, *(bounds if known else (None, None)))
 
 
-def rebuild(recording: Path) -> list[Entry]:
-    """Make the index of *recording* anew, of its blocks up to the first damaged place; replace what is there.
-
-    Raises:
-        DataError: it is no container.
-        OSError: it cannot be read, or its index cannot be written.
-    """
-    reader = ContainerReader(str(recording))
-    entries: list[Entry] = []
-    writer: IndexWriter | None = None
-    aside = index_path(recording).with_suffix(f".index.{os.getpid()}")
-    try:
-        with open(recording, "rb") as source, open(aside, "wb") as file:
-            while (piece := source.read(_PIECE)) and not reader.damage:
-                blocks = reader.feed(piece)
-                if writer is None and reader.header is not None and reader.schema is not None:
-                    writer = IndexWriter(reader.schema, reader.header.sync)
-                for block in blocks:
-                    if reader.damage:
-                        break
-                    entries.append(entry_of(block))
-                    assert writer is not None  # no block comes before the header
-                    file.write(writer.add(entries[-1]))
-        os.replace(aside, index_path(recording))
-    except BaseException:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise
-    return entries
-
-
 def entry_of(block: Block) -> Entry:
     batch = block.batch
     least: int | float | None = None
@@ -159,8 +126,8 @@ def entry_of(block: Block) -> Entry:
 
         try:
             values = codec.abscissa(batch)
-            if len(values):
-                least, greatest = values.min().item(), values.max().item()
+            if len(values) and (bounds := (values.min().item(), values.max().item()))[0] <= bounds[1]:
+                least, greatest = bounds  # neither is NaN
         except DataError:  # datums that do not fill the block: for its reader to find out
             pass
     return Entry(block.offset, block.size, batch.count, least, greatest)

@@ -158,6 +158,9 @@ class ChannelFiles:
         outages: the troubles of the directory, shared by its channels.
         hold: makes sure that the directory is still ours before a file is begun in it; raises OSError.
         make_room: asked to delete what has to go when the disk gives out.
+
+    Attributes:
+        closed: how many recordings were closed so far.
     """
 
     def __init__(
@@ -171,6 +174,7 @@ class ChannelFiles:
     ) -> None:
         self.name, self.home, self.rotation = name, home, rotation
         self.tally = Tally()
+        self.closed = 0
         self._outages, self._hold, self._make_room = outages, hold, make_room
         self._session: SessionBegin | None = None
         self._current: _OpenRecording | None = None
@@ -308,6 +312,7 @@ class ChannelFiles:
         self.tally.file = None
         if current is None:
             return
+        self.closed += 1
         file = current.file
         try:
             current.write_index()

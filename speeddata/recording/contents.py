@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from speeddata.avro.container import ContainerReader, Header
+from speeddata.avro.container import Block, ContainerReader, Header
 from speeddata.avro.schema import TICK_NS, Schema
 from speeddata.avro.schema import parse as parse_schema
 from speeddata.recording import catalogue, ledger
@@ -92,12 +92,16 @@ def entries_of(path: Path, header: Header) -> Iterator[Entry]:
     known = read_index(path, header, path.stat().st_size)
     yield from known
     begin = known[-1].offset + known[-1].size if known else header.size
+    yield from map(entry_of, blocks_of(path, header, begin))
+
+
+def blocks_of(path: Path, header: Header, begin: int) -> Iterator[Block]:
+    """The blocks of a file from the one at offset *begin* on, read."""
     reader = ContainerReader.resume(header, begin, where=str(path))
     with path.open("rb") as file:
         os.lseek(file.fileno(), begin, os.SEEK_SET)
         while piece := os.read(file.fileno(), _PIECE_BYTES):
-            for block in reader.feed(piece):
-                yield entry_of(block)
+            yield from reader.feed(piece)
 
 
 def _told(paths: list[Path]) -> ledger.Counts:

@@ -279,7 +279,7 @@ class Recorder:
 
     def _run(self) -> None:
         now_ns = time.monotonic_ns()
-        second_ns, retention_ns = now_ns + _SECOND_NS, now_ns
+        second_ns, retention_ns, closed = now_ns + _SECOND_NS, now_ns, 0
         sync_ns = now_ns + self._sync_ns if self._sync_ns else None
         while not self._spool.drained:
             due_ns = min(second_ns, sync_ns or second_ns)
@@ -296,6 +296,9 @@ class Recorder:
                 self._each(ChannelFiles.every_second)
                 self._ports.save()
                 second_ns = now_ns + _SECOND_NS
+                before, closed = closed, sum(files.closed for files in list(self._files.values()))
+                if closed != before:  # a fast channel fills many files between two looks
+                    retention_ns = now_ns
             if now_ns >= retention_ns:
                 self._make_room()
                 retention_ns = now_ns + _RETENTION_NS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Collection, Iterator, Sequence
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from speeddata.wire.live import LiveChannel
 
 _CUT_BYTES = 1 << 20  # of files, decoded together to see their times
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -341,6 +344,8 @@ def _live(source: str, wanted: Wanted, stop: Stop) -> Iterator[Channel]:
     with _found(source, live):
         opened = Channel(live.channel or source, live.schema, batches(), live=True)
         opened.thinning = live.thinning
+        if live.ended:
+            log.warning("%s: its source has ended; waiting for it to begin again", opened.name)
         yield opened
     if live.schema is None and not came and not stop.status:
         raise PeerError(

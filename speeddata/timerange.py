@@ -30,7 +30,7 @@ _SIZE_BYTES |= {f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgt"
 
 _QUANTITY = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?) ?([A-Za-zµμ]*)")
 _RFC3339 = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?"
     r"(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
 )
 
@@ -72,7 +72,7 @@ def moment_ns(text: str, now_ns: int) -> int:
     """Nanoseconds since 1970-01-01T00:00:00Z of an RFC 3339 time, of `now`, or of so long ago: `-10m`.
 
     Args:
-        text: RFC 3339 section 5.6, with its zone; a space may stand for the `T`.
+        text: RFC 3339 section 5.6, with its zone; a space may stand for the `T`, and `:00` be left out.
         now_ns: what `now` means.
 
     Raises:
@@ -87,7 +87,7 @@ def moment_ns(text: str, now_ns: int) -> int:
         raise UsageError(
             f"'{text}' is no moment", mend="write 2026-11-22T05:04:00Z (a zone is needed), now, or -10m"
         )
-    year, month, day, hour, minute, second = (int(match[i]) for i in range(1, 7))
+    year, month, day, hour, minute, second = (int(match[i] or 0) for i in range(1, 7))
     fraction = (match[7] or "").rstrip("0")
     if len(fraction) > 9:
         raise UsageError(f"'{text}' is finer than a nanosecond")

@@ -58,8 +58,9 @@ STAIRCASE = """
     haystack.delivery haystack.tiers haystack.pushing haystack.verifying haystack.running
     subscription.database subscription.registry subscription.secrets subscription.log_retention
     subscription.engine_log subscription.engine_text subscription.nats_stream subscription.nats_line
-    subscription.nats_inlet subscription.engine_nats subscription.kafka_line subscription.kafka_inlet
-    subscription.engine_kafka subscription.engines subscription.checkpoints subscription.renewing
+    subscription.nats_rows subscription.nats_inlet subscription.engine_nats subscription.kafka_line
+    subscription.kafka_inlet subscription.engine_kafka subscription.engines subscription.checkpoints
+    subscription.renewing
     subscription.departed subscription.starting subscription.places
     subscription.repositioning subscription.subscribed subscription.reconnecting subscription.forwarding
     subscription.listening
@@ -70,9 +71,9 @@ STAIRCASE = """
     stripchart.keys stripchart.frames stripchart.notes stripchart.messages stripchart.look
     stripchart.palette stripchart.picture stripchart.legend stripchart.statestrip stripchart.axes
     stripchart.plotting stripchart.chart stripchart.channels stripchart.backscroll stripchart.looking
-    stripchart.drawing stripchart.bars stripchart.listing stripchart.numbers stripchart.picker
-    stripchart.help stripchart.marking stripchart.saving stripchart.setup stripchart.hands stripchart.app
-    stripchart.opening stripchart.web
+    stripchart.drawing stripchart.bars stripchart.resizing stripchart.listing stripchart.numbers
+    stripchart.picker stripchart.help stripchart.marking stripchart.saving stripchart.setup stripchart.hands
+    stripchart.app stripchart.opening stripchart.web
     commands.send commands.relay commands.tap commands.decimate commands.pivot commands.tui
     commands.info commands.ls commands.doctor commands.demo
     commands.hxpush_options commands.hxpush_push commands.hxpush_map commands.hxpush_provision

@@ -11,8 +11,11 @@ import sys
 import fastavro
 import pytest
 from by_hand import DISCOVERY, LOOPBACK, NOON, RIG_TEXT, Bench, announcement, rig
+from hosts import host, needs_root
 
 from speeddata.wire import finding
+
+assert host is not None  # a fixture
 
 
 @pytest.fixture
@@ -153,3 +156,18 @@ def test_listing_what_is_live_loads_no_numpy(spawn, environment, tmp_path):
     script = "import sys; from speeddata import cli; cli.main(['ls']); print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True)
     assert (done.stdout.decode().splitlines()[-1], done.stderr) == ("False", b"")
+
+
+@needs_root
+def test_a_relay_without_a_channel_is_told_from_none_at_all(host, wait_for):
+    here = host()
+
+    def said() -> str:
+        out, err = here.start("speeddata ls -v").communicate(timeout=20)
+        assert out == ""
+        return err
+
+    assert said().startswith("speeddata: no relay answered; start one with `speeddata relay`")
+    relay = here.start("exec speeddata relay --no-record")
+    wait_for(lambda: "a relay runs here (process " in said())
+    assert relay.poll() is None

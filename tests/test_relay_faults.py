@@ -34,6 +34,8 @@ from by_hand import (
     unused_port,
 )
 
+GIVEN_UP = "came from addresses that have no channel, or were refused one; given up"
+
 
 @pytest.fixture
 def free_port():
@@ -84,7 +86,8 @@ def test_the_second_of_two_sources_that_claim_one_name_is_refused(bench, channel
     notes = stopped(relay)
     who = f"{LOOPBACK}:{second.address[1]}"
     assert notes == [
-        f"speeddata: {channel_name} from {who} refused: {LOOPBACK}:{first.address[1]} has this name"
+        f"speeddata: {channel_name} from {who} refused: {LOOPBACK}:{first.address[1]} has this name",
+        f"speeddata: 100 datums {GIVEN_UP}",
     ]
     assert recorded(*recordings(tmp_path / "data", channel_name)) == b"".join(rig(range(100)))
 
@@ -99,8 +102,9 @@ def test_a_name_with_a_port_of_its_own_cannot_be_claimed_elsewhere(bench, free_p
     thief.send(rig(range(100, 110)))
     bench.source(channel_name, own).say(*rig(range(10)))
     bench.discovery.received(channel_name, 10)
-    (note,) = stopped(relay)
+    note, lost = stopped(relay)
     assert f"refused: the name belongs to the channel on {LOOPBACK}:{own}" in note
+    assert lost == f"speeddata: 10 datums {GIVEN_UP}"
     assert recorded(*recordings(tmp_path / "data", channel_name)) == b"".join(rig(range(10)))
 
 
@@ -118,7 +122,7 @@ def test_nor_is_a_refused_source_mixed_into_a_fixed_channel(bench, spawn, free_p
     assert "refused" in relay.stderr.line()
     first.send(rig(range(10, 20)))
     bench.discovery.received(channel_name, 20)
-    assert stopped(relay) == []
+    assert stopped(relay) == [f"speeddata: 10 datums {GIVEN_UP}"]
     assert recorded(*recordings(tmp_path / "data", channel_name)) == b"".join(rig(range(20)))
 
 
@@ -149,8 +153,8 @@ def test_hostile_names_touch_nothing(bench, channel_name, tmp_path):
     source.announce()
     behaves(bench, channel_name, relay, tmp_path)
     # nobody announced those datums in a way that counts: given up after 3 s, which is said
-    assert "that have no channel, or were refused one; given up" in relay.stderr.line()
-    assert stopped(relay) == []
+    assert GIVEN_UP in relay.stderr.line()
+    assert all(note.startswith("speeddata: in all, ") for note in stopped(relay))
     made = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_dir()}
     assert made == {Path("here"), Path("here/data"), Path("here/data") / channel_name}
 
@@ -342,7 +346,16 @@ def test_datums_that_wait_for_an_announcement_are_bounded_and_the_rest_is_told(b
     assert int(said["received"]) < 8 * 2**20 / 60_000
     assert resident_bytes(relay.pid) - before < 64 << 20
     assert "given up" in relay.stderr.line()
-    assert stopped(relay) == []
+    assert all(note.startswith("speeddata: in all, ") for note in stopped(relay))
+
+
+def test_datums_that_nobody_announced_are_told_in_the_end_with_all_that_came_later(bench, channel_name):
+    relay = bench.relay("--no-record")
+    source = bench.source(channel_name, relay.port)
+    source.say(*rig(range(3)))
+    assert relay.stderr.line() == f"speeddata: 3 datums {GIVEN_UP}"
+    source.say(*rig(range(2)))
+    assert stopped(relay) == [f"speeddata: in all, 5 datums {GIVEN_UP}"]
 
 
 # -- datums that are none ---------------------------------------------------------------------------------

@@ -459,3 +459,15 @@ def test_a_port_where_nobody_listens_is_told_once_and_sending_goes_on(spawn, fre
     assert sender.stderr.rest().decode() == (
         f"speeddata: {place}: nobody listens there; what is sent is lost until a relay does\n"
     )
+
+
+def test_a_relay_that_comes_later_is_told_too(spawn, free_port):
+    number = free_port()
+    place = f"{LOOPBACK}:{number}"
+    sender = spawn("send", "--demo", "--rate", 500, "--to", place)
+    assert "nobody listens there" in sender.stderr.line()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind((LOOPBACK, number))
+        assert sender.stderr.line() == f"speeddata: {place}: somebody listens there now"
+    assert "nobody listens there" in sender.stderr.line()
+    assert sender.interrupt() == 0

@@ -164,6 +164,15 @@ def test_the_process_of_a_relay_is_known_as_one(bench, channel_name):
     assert (told.holder.pid, told.holder.relay) == (relay.pid, True)
     found = next(one for one in kernel.udp_sockets() or () if one.port == relay.port)
     assert listeners._relay_of(found.uid)
+    theirs = [one for one in kernel.udp_sockets() or () if one.inode in discovery_inodes(relay.pid)]
+    assert listeners.relay_here(theirs) == relay.pid
+    assert listeners.relay_here([found]) == listeners.relay_here(None) == 0
+
+
+def discovery_inodes(pid):
+    """The sockets that *pid* has open, as `ss` would look for them."""
+    links = (os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir())
+    return {int(link[8:-1]) for link in links if link.startswith("socket:[")}
 
 
 # --- channels --------------------------------------------------------------------------------------------

@@ -386,6 +386,21 @@ def test_a_duration_ends_a_live_tap_also_while_nothing_arrives(bench, tapped, ch
     assert ended_well(tap)
 
 
+def test_who_taps_a_channel_that_has_ended_is_told_what_it_waits_for(bench, spawn, channel_name):
+    relay = bench.relay()
+    source, _ = bench.begun(channel_name, relay.port)
+    source.end()
+    bench.discovery.hear(channel_name, lambda said: said["state"] == "end")
+    tap = spawn("tap", channel_name, "-f", "json")
+    assert tap.stderr.line() == (
+        f"speeddata: {channel_name}: its source has ended; waiting for it to begin again"
+    )
+    again, _ = bench.begun(channel_name, relay.port)
+    assert lines_until(tap, bool, Counting(again))
+    assert tap.interrupt() == 0
+    assert tap.stderr.rest() == b""
+
+
 # -- what happens to channels -----------------------------------------------------------------------------
 
 

@@ -46,7 +46,7 @@ def command(
     variables and speeddata.toml: interfaces, routes and groups, the receive buffer, the ports, the disk, the
     clock, and what is live. It joins groups for a moment and asks relays as `speeddata ls` does; the datagram
     that it sends to try a group does not leave the machine. At most 64 MiB are written where the recording is
-    to be, and are gone when it ends. It takes one to three seconds, and changes nothing.
+    to be, and are gone when it ends. It takes a few seconds at most, and changes nothing.
 
     A finding is ok; a note: good to know, or something that cannot be told here; a warning: it may well go
     wrong; a fault: it does not work. The status is 1 when there is a warning or a fault. With --json each is

@@ -53,11 +53,20 @@ def command(directory: str | None, interface: Sequence[str], as_json: bool) -> N
         for row in found:
             click.echo(json_line(row))
     elif not found:
-        log.info("no relay answered" if directory is None else f"{directory} holds no recording")
+        log.info(_nothing_live() if directory is None else f"{directory} holds no recording")
     else:
         rows = [[_cell(name, row[name]) for name in heading] for row in found]
         for line in table.lines(heading, rows, right=_NUMBERS):
             click.echo(line)
+
+
+def _nothing_live() -> str:
+    """Why none is: a relay that has no channel has nothing to answer with."""
+    from speeddata.symptoms import kernel, listeners
+
+    if pid := listeners.relay_here(kernel.udp_sockets()):
+        return f"a relay runs here (process {pid}), and no source has sent to it yet; see `speeddata send`"
+    return "no relay answered; start one with `speeddata relay`, or name its network with --interface"
 
 
 def _told(said: Announcement, address: Address) -> dict[str, Any]:

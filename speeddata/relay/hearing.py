@@ -16,6 +16,7 @@ from speeddata.names import printable
 from speeddata.relay.channels import Channels
 from speeddata.relay.once import Once
 from speeddata.relay.serving import Allowed, FixedChannel, Outlets, Port, ServedChannel
+from speeddata.table import many
 from speeddata.wire.announcement import END, MAGIC, ROLE_RELAY, ROLE_SOURCE, Announcement, new_session
 from speeddata.wire.sessions import Address, Event, Roster, Session, Speaker, split
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # How long one port is emptied, however fast it fills: all else has its turn too. At the end it takes longer.
 FETCH_NS = 20_000_000
 LAST_FETCH_NS = 2_000_000_000
+_FOR_EVER_NS = 3600 * 10**9
 _SEARCHED = 1024  # bytes: so few are searched as quickly as looked at one by one
 
 log = logging.getLogger("speeddata")
@@ -56,6 +58,7 @@ class Hearing:
         self._outlets, self._allowed, self._once = outlets, allowed, once
         self._groups = [port for port in ports if port.endpoint.is_group]
         self._roster = Roster()
+        self._told_unclaimed = 0
 
     def begin_fixed(self, now_ns: int) -> None:
         """Channels whose schema is known from a file are there before anybody speaks."""
@@ -74,10 +77,22 @@ class Hearing:
     def each_second(self, now_ns: int) -> None:
         """Give up what waited too long; find out what the kernel dropped."""
         self._roster.expire(now_ns)
-        if self._roster.unclaimed:
-            what = "datums came from addresses that have no channel, or were refused one; given up"
-            self._once.tell(("unclaimed",), logging.WARNING, f"{self._roster.unclaimed} {what}")
+        if not self._told_unclaimed:
+            self._tell_unclaimed()
         self.read_drops()
+
+    def finish(self, now_ns: int) -> None:
+        """Nothing more is fetched: who was waited for will not come; tell how many datums that is in all."""
+        self.read_drops()
+        self._roster.expire(now_ns + _FOR_EVER_NS)
+        self._tell_unclaimed("in all, ")
+
+    def _tell_unclaimed(self, in_all: str = "") -> None:
+        if (count := self._roster.unclaimed) > self._told_unclaimed:
+            in_all = in_all if self._told_unclaimed else ""
+            self._told_unclaimed = count
+            what = "came from addresses that have no channel, or were refused one; given up"
+            log.warning("%s%s %s", in_all, many(count, "datum"), what)
 
     def read_drops(self) -> None:
         for port in self._ports:

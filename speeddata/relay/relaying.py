@@ -185,7 +185,7 @@ class Relay:
         now_ns = time.monotonic_ns()
         for port in self._ports:
             self._hearing.fetch(port, now_ns, LAST_FETCH_NS)
-        self._hearing.read_drops()
+        self._hearing.finish(now_ns)
         self.channels.finish(now_ns)
 
     # -- counts ------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ ANNOUNCE_EVERY_S = 1.0
 LATE_NS = (
     1_000_000_000  # an input later than this begins its pace anew: not everything is made up for at once
 )
+HEARD_S = 3.0  # so long without a refusal, announcements included: somebody listens
 GOODBYES = 3  # the end is said so often, since nobody acknowledges it
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,8 @@ class SourceSender:
         self.endpoint, self.name, self.schema = endpoint, name, schema
         self.sent = 0
         self._refusable: socket.socket | None = None  # learns whether anybody listens
+        self._refusals = 0  # that the sender met itself
+        self._refused_s: float | None = None  # the last one; None: somebody listens, as far as is known
         self._fields: dict[str, str] = {}
         self._announce_to = endpoint.address
         if endpoint.is_group:
@@ -129,12 +132,21 @@ class SourceSender:
                 raise HostError(f"cannot announce: {exc.strerror}", where=str(self.endpoint)) from exc
 
     def _tell_refusal(self) -> None:
-        """Say once that nobody listens, where the system told so of an earlier datagram."""
+        """Say that nobody listens, where the system told so of an earlier datagram; and when that is over."""
         if self._refusable is None:
             return
-        if self._refusable.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED:
-            log.warning("%s: nobody listens there; what is sent is lost until a relay does", self.endpoint)
-            self._refusable = None
+        error = self._refusable.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        refusals = self._sender.refusals
+        if error == errno.ECONNREFUSED or refusals != self._refusals:
+            self._refusals = refusals
+            if self._refused_s is None:
+                log.warning(
+                    "%s: nobody listens there; what is sent is lost until a relay does", self.endpoint
+                )
+            self._refused_s = time.monotonic()
+        elif self._refused_s is not None and time.monotonic() - self._refused_s >= HEARD_S:
+            log.warning("%s: somebody listens there now", self.endpoint)
+            self._refused_s = None
 
     def _keep_announcing(self) -> None:
         while not self._over.wait(ANNOUNCE_EVERY_S):

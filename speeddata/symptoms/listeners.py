@@ -10,7 +10,7 @@ from pathlib import Path
 
 from speeddata.doctor.ports import Holder, Port
 from speeddata.errors import HostError
-from speeddata.names import Endpoint
+from speeddata.names import DISCOVERY, Endpoint
 from speeddata.symptoms.kernel import UdpSocket
 from speeddata.wire import sockets
 
@@ -47,6 +47,17 @@ def port(
     if holder is None and not served:
         served = any(_relay_of(one.uid) for one in holders)
     return Port(text, channel, taken=True, holder=holder, served=served)
+
+
+def relay_here(known: Collection[UdpSocket] | None) -> int:
+    """The process of a relay on this machine, whatever it listens to: it hears the discovery group.
+
+    0: none, or of another user, or it cannot be told.
+    """
+    for one in known or ():
+        if (one.address, one.port) == DISCOVERY.address and (holder := _holder(one.inode)) and holder.relay:
+            return holder.pid
+    return 0
 
 
 def _overlap(one: str, other: str) -> bool:

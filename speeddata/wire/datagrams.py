@@ -165,6 +165,7 @@ class Sender:
 
     Attributes:
         unsent: datagrams that did not leave, over all sockets.
+        refusals: how often the system said, to a datagram, that nobody took an earlier one.
     """
 
     def __init__(
@@ -186,6 +187,10 @@ class Sender:
     @property
     def unsent(self) -> int:
         return sum(outlet.unsent for outlet in self._outlets)
+
+    @property
+    def refusals(self) -> int:
+        return sum(outlet.refusals for outlet in self._outlets)
 
     def send(self, data: bytes, offsets: NDArray[np.int64], address: tuple[str, int]) -> int:
         """Send datagrams to *address*, in order.
@@ -274,7 +279,7 @@ class _Outlet:
     """One socket to send by, and what was learnt about it."""
 
     def __init__(self, sock: socket.socket, wait: bool, native: bool, segmented: bool) -> None:
-        self.unsent = 0
+        self.unsent = self.refusals = 0
         sock.setblocking(False)
         self._sock, self._wait = sock, wait
         self._many = native and sock.family == socket.AF_INET
@@ -372,6 +377,7 @@ class _Outlet:
             return True
         left = _STUCK_S + began - time.monotonic()
         if exc.errno == errno.ECONNREFUSED:  # nobody took an earlier datagram; that is said, and over
+            self.refusals += 1
             return left > 0
         if exc.errno not in _FULL or not self._wait or left <= 0:
             return False

@@ -122,6 +122,11 @@ class LiveChannel:
         """What the relay says of the group, once that is found."""
         return Thinning() if self._following is None else self._following.thinning
 
+    @property
+    def ended(self) -> bool:
+        """Whether its source said goodbye: nothing comes until it begins again."""
+        return self._following is not None and self._following.ended
+
     def _find(self, discovery: Discovery) -> bool:
         """Find what is not found yet; False when asked to stop meanwhile."""
         if self._following is not None:

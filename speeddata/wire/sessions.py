@@ -149,12 +149,10 @@ class Roster:
     """Names and the sessions that hold them, and the datums held for addresses not yet known.
 
     Attributes:
-        refused: announcements that were refused.
         unclaimed: datums given up: nobody announced their address in time, or too many waited.
     """
 
     def __init__(self, *, channel_limit: int = CHANNEL_LIMIT) -> None:
-        self.refused = 0
         self.unclaimed = 0
         self._channel_limit = channel_limit
         self._speaking: dict[Speaker, Session] = {}  # the hot path: whose datums are these?
@@ -220,7 +218,6 @@ class Roster:
             )
         session.announced(sent, now_ns)
         if not self._may_have(session, now_ns):
-            self.refused += 1
             if waiting is None and len(self._waiting) < ADDRESS_LIMIT:
                 waiting = self._waiting[address] = _Waiting()
             if waiting is not None:

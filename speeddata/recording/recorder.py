@@ -76,7 +76,7 @@ class ChannelWriter:
         """
         if self._closed:
             raise ValueError("this session is closed")
-        if offsets[-1] - offsets[0] >= _LARGE_BYTES:
+        if len(data) >= _LARGE_BYTES and offsets[-1] - offsets[0] >= _LARGE_BYTES:
             self._hand_over()
             blocks = cut(data, offsets, address, now_ns, self._recorder._clock())
             self._recorder._hand_over(self, self._files, blocks)

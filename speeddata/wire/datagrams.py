@@ -209,7 +209,7 @@ class Sender:
         if len(offsets) == 2:
             start, end = offsets.tolist()
             return self.send_one(data[start:end], address)
-        runs = list(_runs(offsets)) if self._native else [_Run(0, len(offsets) - 1, 0)]
+        runs = _runs(offsets) if self._native else [_Run(0, len(offsets) - 1, 0)]
         sent = 0
         for outlet in self._outlets:
             sent += outlet.send(data, offsets, runs, address)
@@ -236,18 +236,27 @@ class _Run(NamedTuple):
     size: int
 
 
-def _runs(offsets: NDArray[np.int64]) -> Iterator[_Run]:
+def _runs(offsets: NDArray[np.int64]) -> Sequence[_Run]:
     """Part datagrams into what can go in trains and what goes singly."""
     count = len(offsets) - 1
+    if 2 <= count <= _BY_HAND:
+        bounds = offsets.tolist()
+        size = bounds[1] - bounds[0]
+        if 0 < size <= MAX_DATUM // 2 and bounds == [*range(bounds[0], bounds[-1] + 1, size)]:
+            return _one_run(count, size)
+    return list(_parted(offsets, count))
+
+
+@lru_cache(maxsize=1024)
+def _one_run(count: int, size: int) -> Sequence[_Run]:
+    """What slow channels send again and again."""
+    return (_Run(0, count, size),)
+
+
+def _parted(offsets: NDArray[np.int64], count: int) -> Iterator[_Run]:
     if count < 2:
         yield _Run(0, count, 0)
         return
-    if count <= _BY_HAND:
-        bounds = offsets.tolist()
-        size = bounds[1] - bounds[0]
-        if bounds == list(range(bounds[0], bounds[-1] + 1, size or 1)) and 0 < size <= MAX_DATUM // 2:
-            yield _Run(0, count, size)
-            return
     sizes = offsets[1:] - offsets[:-1]
     size = int(sizes[0])
     # The last datagram of a train may be shorter.

@@ -370,6 +370,16 @@ def test_of_a_channel_that_ended_before_we_came_the_recording_tells_the_figures_
     on_screen(do, fed, size=(160, 40), archive=Recorded())
 
 
+def test_the_first_page_is_of_a_channel_that_is_heard():
+    async def do(app, pilot):
+        await until(pilot, lambda: app.page.name == "rig")
+
+    fed = Fed().rig()
+    fed.news.append(News("ended", RIG, []))
+    fed.tell("ended", "end", since_ns=NOW)
+    on_screen(do, fed)
+
+
 def test_of_a_number_that_is_null_now_the_window_is_told():
     fed = Fed()
     schema = schema_of(wave=["null", "double"])

@@ -157,9 +157,20 @@ class Stripchart(Hands):
         self.pages = pages(self.layout_pages, self.watched.by_name, self.pages)
         for page in self.pages:
             page.unit_of = self._unit
-        self.page_number = next((n for n, page in enumerate(self.pages) if page.name == seen), 0)
+        found = (number for number, page in enumerate(self.pages) if page.name == seen)
+        self.page_number = next(found, self._first_page())
         if self.page and (first or (arriving and self.page.name != before)):
             self.go_to(self.page_number)
+
+    def _first_page(self) -> int:
+        """The first one, unless it is of a channel that has ended and another is heard."""
+        channels = self.watched.by_name
+        heard = (
+            number
+            for number, page in enumerate(self.pages)
+            if page.layout is not None or (page.name in channels and is_awake(channels[page.name]))
+        )
+        return next(heard, 0)
 
     # charts
 

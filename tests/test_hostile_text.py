@@ -143,7 +143,8 @@ def test_what_sources_say_is_harmless_in_the_notes_of_a_relay(place, environment
         for datagram in hostile:
             with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as one:
                 one.sendto(datagram, (LOOPBACK, port))
-        source.sendto(hostile[-1].replace(b"_c", b"_d"), (LOOPBACK, port))
+        renamed = f"{channel_name}_c".encode(), f"{channel_name}_d".encode()
+        source.sendto(hostile[-1].replace(*renamed), (LOOPBACK, port))
         source.sendto(EVIL.encode(), (LOOPBACK, port))  # no datum of it
         terminal.until(f"{channel_name}_d .*1 *\r", since=0)  # it is told as rejected
         terminal.process.terminate()

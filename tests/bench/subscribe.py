@@ -295,6 +295,8 @@ TABLES: dict[str, Callable[[], None]] = {
 
 
 def main(names: list[str]) -> None:
+    if unknown := set(names) - set(TABLES):
+        sys.exit(f"no table {min(unknown)}; there are {', '.join(TABLES)}")
     for name in names or TABLES:
         TABLES[name]()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import suppress
 
 import numpy as np
 
@@ -87,12 +88,17 @@ def on_screen(do, fed: Fed, size: tuple[int, int] = (120, 40), *, settle: bool =
 
 
 async def until(pilot, condition) -> object:
-    """Let the app work until *condition()* holds; fails the test in the end."""
+    """Let the app work until *condition()* holds; fails the test in the end.
+
+    What it looks for may not be there yet: a chart, a line of the screen.
+    """
     end = time.monotonic() + DEADLINE_S
-    while not (found := condition()):
+    while True:
+        with suppress(LookupError, AttributeError, ValueError):
+            if found := condition():
+                return found
         assert time.monotonic() < end, screen(pilot.app)
         await pilot.pause(0.01)
-    return found
 
 
 async def drawn(pilot) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from speeddata.interrupts import Stop
     from speeddata.recording.recorder import Recorder
 
-GATHER_NS = 3_000_000  # 99 % then leave within 3.5 ms
+GATHER_NS = 3_000_000  # 99 % then leave within 4 ms
 # A fetch costs 30 us an address, however few datums each has sent: the more there are, the longer it waits.
 GATHER_ADDRESS_NS, MOST_GATHER_NS = 150_000, 4_250_000
 

@@ -18,7 +18,7 @@ from speeddata.avro.schema import Array, Enum, Node, Primitive, Schema, Signal, 
 from speeddata.avro.types import canonical
 from speeddata.batch import Batch
 from speeddata.errors import DataError, UsageError
-from speeddata.names import printable
+from speeddata.legible import printable
 from speeddata.stages import Tally, told_apart
 
 SIZE = 8 << 20  # bytes of datums that are decoded together

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from speeddata.legible import printable
+
 
 class SpeedDataError(Exception):
     """One line for a person: where it went wrong, what went wrong, how to mend it.
+
+    It stays one line, and steers no terminal, whatever of a file's or a peer's text is quoted in it.
 
     Args:
         what: the fact, without a full stop.
@@ -24,7 +28,7 @@ class SpeedDataError(Exception):
     def __str__(self) -> str:
         where = f"{self.where}: " if self.where else ""
         mend = f"; {self.mend}" if self.mend else ""
-        return f"{where}{self.what}{mend}"
+        return printable(f"{where}{self.what}{mend}")
 
 
 @contextmanager

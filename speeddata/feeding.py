@@ -19,7 +19,7 @@ from typing import Self
 from speeddata.batch import Batch
 from speeddata.errors import PartlyDone
 from speeddata.interrupts import Stop
-from speeddata.names import printable
+from speeddata.legible import printable
 from speeddata.recording.catalogue import Position
 from speeddata.recording.reading import Choice, Reader, Recorded
 from speeddata.sources import Channel, Wanted, channels, is_file

@@ -129,7 +129,9 @@ def _values(item: h5py.Dataset, rows: Rows) -> NDArray[Any]:
             return np.asarray(values, object)
         form = _unpacked
     elif many is not None and many == np.uint8:
-        form = (lambda value: value.tobytes().decode(coding)) if coding else (lambda value: value.tobytes())
+        if coding not in (None, "", "utf-8"):  # to decode some others is quadratic: punycode
+            raise ValueError(f"octets of the encoding {coding[:80]}, where only utf-8 is known")
+        form = (lambda value: value.tobytes().decode()) if coding else (lambda value: value.tobytes())
         values = item[rows]
     elif many is not None:
         values, form = item[rows], np.ndarray.tolist

@@ -17,7 +17,8 @@ from speeddata.avro.schema import parse as parse_schema
 from speeddata.errors import DataError, HostError, Interrupted, PeerError, UsageError
 from speeddata.findings import FileFindings, Findings, Inspector, Keep
 from speeddata.interrupts import Stop
-from speeddata.names import Endpoint, printable
+from speeddata.legible import printable
+from speeddata.names import Endpoint
 from speeddata.recording import catalogue, ledger
 from speeddata.sources import Channel
 from speeddata.streams import file_pieces

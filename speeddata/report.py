@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 
 from speeddata.errors import SpeedDataError
-from speeddata.names import printable
+from speeddata.legible import printable
 
 QUIET, NORMAL, VERBOSE = -1, 0, 1
 

@@ -13,7 +13,7 @@ from speeddata import columnar
 from speeddata.avro.codec import Column
 from speeddata.avro.schema import Schema, Signal
 from speeddata.errors import UsageError
-from speeddata.names import printable
+from speeddata.legible import printable
 
 if TYPE_CHECKING:
     import pandas

@@ -13,7 +13,7 @@ from speeddata.batch import Batch
 from speeddata.cutting import Range
 from speeddata.errors import HostError, UsageError
 from speeddata.interrupts import Stop
-from speeddata.names import printable
+from speeddata.legible import printable
 from speeddata.samples import Samples, refuse_unknown, unknown
 from speeddata.stages import Tally
 

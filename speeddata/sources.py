@@ -17,7 +17,8 @@ from speeddata.avro.schema import parse as parse_schema
 from speeddata.batch import Batch
 from speeddata.errors import DataError, Interrupted, PartlyDone, PeerError, UsageError
 from speeddata.interrupts import Stop
-from speeddata.names import Endpoint, is_channel_name, printable
+from speeddata.legible import printable
+from speeddata.names import Endpoint, is_channel_name
 from speeddata.recording import catalogue
 from speeddata.recording.reading import Choice, Reader, Recorded
 from speeddata.stages import Tally, decodable, gathered, told_apart

@@ -13,7 +13,7 @@ from speeddata.avro.schema import Schema
 from speeddata.batch import Batch
 from speeddata.errors import DataError, HostError, Interrupted
 from speeddata.interrupts import Stop
-from speeddata.names import printable
+from speeddata.legible import printable
 from speeddata.thinning import told
 
 STDIN = 0

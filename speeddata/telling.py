@@ -8,7 +8,7 @@ from typing import Any
 from speeddata import table
 from speeddata.avro.schema import TICK_NS, Schema
 from speeddata.findings import FileFindings, Findings, Place, type_text
-from speeddata.names import printable
+from speeddata.legible import printable
 from speeddata.steps import Gap, Summary
 from speeddata.timerange import iso_utc
 

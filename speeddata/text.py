@@ -24,7 +24,7 @@ from speeddata import timerange
 from speeddata.avro import codec
 from speeddata.avro.schema import TICK_NS, Signal
 from speeddata.avro.types import NUMBERS
-from speeddata.names import printable
+from speeddata.legible import printable
 
 if TYPE_CHECKING:
     from speeddata.batch import Batch

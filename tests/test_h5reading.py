@@ -151,12 +151,16 @@ def test_a_set_of_any_schema_reads_as_the_columns_that_were_written(data):
             assert column.values.dtype in (read[name].dtype, object)
 
 
-@pytest.mark.parametrize("coding", ["ns", "hex", "json"])
+@pytest.mark.parametrize("coding", ["ns", "hex", "json", "punycode", "n\ns"])
 def test_a_text_in_a_coding_that_nobody_knows_is_no_set_of_ours(path, coding):
     with h5py.File(path, "a") as file:
         file["rig/raw"].attrs["encoding"] = coding
-    with pytest.raises(DataError, match="is no set of ours"):
+    with pytest.raises(DataError) as raised:
         speeddata.read(path)
+    shown = coding.replace("\n", r"\x0a")
+    assert str(raised.value) == (
+        f"{path}: is no set of ours: octets of the encoding {shown}, where only utf-8 is known"
+    )
 
 
 def test_a_cell_nested_beyond_measure_is_no_set_of_ours(path):

@@ -1,4 +1,4 @@
-"""Names, endpoints, and text made harmless."""
+"""Names and endpoints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speeddata.errors import UsageError
-from speeddata.names import DISCOVERY, Endpoint, channel_name, derived_port, is_channel_name, printable
+from speeddata.names import DISCOVERY, Endpoint, channel_name, derived_port, is_channel_name
 
 
 @pytest.mark.parametrize("name", ["rig", "_", "A1", "rig.east-2_b", "a" * 64, "avro", "x.avro.gz"])
@@ -127,26 +127,3 @@ def test_groups_are_told_from_hosts():
     assert Endpoint("ff02::1", 5).is_group
     assert not Endpoint("127.0.0.1", 5).is_group
     assert not Endpoint("255.255.255.255", 5).is_group
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("plain text, 漢字 é", "plain text, 漢字 é"),
-        ("\x1b]0;owned\x07", r"\x1b]0;owned\x07"),
-        ("a\nb\r\tc\0\x7f\x9b", r"a\x0ab\x0d\x09c\x00\x7f\x9b"),
-        ("\u202egpj.exe", r"\u202egpj.exe"),
-        ("\u2028", r"\u2028"),
-        ("\U000e0041", r"\U000e0041"),
-        ("\ud800", r"\ud800"),
-    ],
-)
-def test_what_could_steer_a_terminal_is_made_visible(text, shown):
-    assert printable(text) == shown
-
-
-@given(st.text(alphabet=st.characters()))
-def test_printable_text_stays_and_all_other_becomes_printable(text):
-    assert printable(text).isprintable()
-    if text.isprintable():
-        assert printable(text) is text

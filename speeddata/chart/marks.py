@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from speeddata.errors import DataError, UsageError
-from speeddata.names import channel_name, is_channel_name, printable
+from speeddata.legible import printable
+from speeddata.names import channel_name, is_channel_name
 from speeddata.timerange import iso_utc, moment_ns
 
 LINE_LIMIT = 64 << 10  # bytes

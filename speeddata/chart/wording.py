@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from speeddata.names import printable
+from speeddata.legible import printable
 from speeddata.timerange import SECOND_NS
 
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))

@@ -12,7 +12,8 @@ import click
 
 from speeddata import options
 from speeddata.errors import UsageError
-from speeddata.names import Endpoint, is_channel_name, printable
+from speeddata.legible import printable
+from speeddata.names import Endpoint, is_channel_name
 
 if TYPE_CHECKING:
     from speeddata.avro.schema import Schema

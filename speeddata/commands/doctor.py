@@ -11,7 +11,8 @@ import click
 
 from speeddata import options
 from speeddata.errors import HostError, Interrupted, SpeedDataError
-from speeddata.names import LISTEN_PORT, Endpoint, json_line
+from speeddata.legible import json_line
+from speeddata.names import LISTEN_PORT, Endpoint
 
 if TYPE_CHECKING:
     from speeddata.doctor.finding import Finding

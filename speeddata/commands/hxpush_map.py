@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from speeddata import options
 from speeddata.commands import hxpush_options
 from speeddata.errors import PartlyDone, UsageError
-from speeddata.names import json_line, printable
+from speeddata.legible import json_line, printable
 from speeddata.table import lines, many
 
 if TYPE_CHECKING:

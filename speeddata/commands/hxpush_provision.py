@@ -11,7 +11,7 @@ import click
 from speeddata import options
 from speeddata.commands import hxpush_options
 from speeddata.errors import PartlyDone
-from speeddata.names import json_line
+from speeddata.legible import json_line
 from speeddata.table import lines, many
 
 if TYPE_CHECKING:

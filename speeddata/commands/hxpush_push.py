@@ -14,7 +14,7 @@ import click
 from speeddata import options, report
 from speeddata.commands import hxpush_options
 from speeddata.errors import Interrupted, PartlyDone, UsageError
-from speeddata.names import json_line, printable
+from speeddata.legible import json_line, printable
 from speeddata.table import lines, many
 from speeddata.timerange import iso_utc
 

@@ -12,7 +12,7 @@ import click
 from speeddata import options
 from speeddata.commands import hxpush_options
 from speeddata.errors import DataError, HostError, UsageError
-from speeddata.names import json_line, printable
+from speeddata.legible import json_line, printable
 from speeddata.table import lines, size
 from speeddata.timerange import iso_utc
 

@@ -12,7 +12,7 @@ import click
 
 from speeddata import options, table
 from speeddata.errors import DataError, UsageError
-from speeddata.names import json_line, printable
+from speeddata.legible import json_line, printable
 
 if TYPE_CHECKING:
     from speeddata.findings import Findings, Keep

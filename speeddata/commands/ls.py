@@ -13,7 +13,7 @@ import click
 from speeddata import options, table
 from speeddata.avro.schema import TICK_NS, Schema, parse
 from speeddata.errors import SpeedDataError
-from speeddata.names import json_line, printable
+from speeddata.legible import json_line, printable
 from speeddata.timerange import iso_utc
 from speeddata.wire import finding
 from speeddata.wire.announcement import Announcement

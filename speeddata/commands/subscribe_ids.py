@@ -12,7 +12,7 @@ import click
 from speeddata import options
 from speeddata.commands import subscribe_options
 from speeddata.errors import UsageError
-from speeddata.names import json_line, printable
+from speeddata.legible import json_line, printable
 from speeddata.output import Bytes
 
 log = logging.getLogger("speeddata")

@@ -14,7 +14,7 @@ import click
 from speeddata import options
 from speeddata.commands import subscribe_options
 from speeddata.errors import SpeedDataError, UsageError
-from speeddata.names import json_line, printable
+from speeddata.legible import json_line, printable
 from speeddata.subscription.series import Pattern, all_series
 from speeddata.table import lines, many, size
 from speeddata.timerange import iso_utc

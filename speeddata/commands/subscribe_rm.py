@@ -10,7 +10,7 @@ import click
 from speeddata.commands import subscribe_options
 from speeddata.commands.subscribe_add import given
 from speeddata.errors import UsageError
-from speeddata.names import printable
+from speeddata.legible import printable
 
 
 @click.command("rm")

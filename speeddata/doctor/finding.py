@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from speeddata.names import printable
+from speeddata.legible import printable
 
 OK, NOTE, WARNING, FAULT = STATES = ("ok", "note", "warning", "fault")
 _WIDEST = max(map(len, STATES))

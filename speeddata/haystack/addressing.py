@@ -11,7 +11,7 @@ from speeddata.haystack.client import Client
 from speeddata.haystack.joining import Joined, Problem, by_key, ids_of, join
 from speeddata.haystack.rules import Entry
 from speeddata.haystack.rules import Mapping as PointMap
-from speeddata.names import printable
+from speeddata.legible import printable
 
 Schemas = Mapping[str, Sequence[Schema]]  # of each channel, in the order they were used
 

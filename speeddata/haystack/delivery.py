@@ -15,7 +15,7 @@ from speeddata.haystack.batching import Call, halves
 from speeddata.haystack.client import BadRequest, TooLarge
 from speeddata.haystack.points import Point, Table
 from speeddata.haystack.refusals import Refusal
-from speeddata.names import printable
+from speeddata.legible import printable
 
 _OF_THE_USER = ("PermissionErr", "AuthErr")
 _TRIED = 64  # points refused one by one, of all that a call has and none written: then it is no point

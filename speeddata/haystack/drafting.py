@@ -10,7 +10,7 @@ from speeddata.avro.schema import Schema, Signal
 from speeddata.haystack import units
 from speeddata.haystack.points import Kind
 from speeddata.haystack.rules import KEY, KEY_TAG, kind_of
-from speeddata.names import printable
+from speeddata.legible import printable
 
 _MAX_DOC = 100  # characters of a signal's doc
 _MAX_WIDTH = 90  # of a line before its comment

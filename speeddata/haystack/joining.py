@@ -17,7 +17,7 @@ from speeddata.haystack import timezones, units
 from speeddata.haystack.kinds import MARKER, Number, Rec, Ref, Value
 from speeddata.haystack.points import MILLISECOND_NS, SECOND_NS, Kind, Point
 from speeddata.haystack.rules import KEY_TAG, Entry
-from speeddata.names import printable
+from speeddata.legible import printable
 
 HEADING: Final = ("signal", "point", "what is wrong", "how to mend it")
 _LEFT_OUT = "if it is not meant, write skip = true for the signal in the map"

@@ -10,7 +10,7 @@ from typing import Any
 
 from speeddata.errors import UsageError
 from speeddata.haystack.kinds import MARKER, Coord, DateTime, Grid, Number, Ref, Symbol, Uri, Value, XStr
-from speeddata.names import printable
+from speeddata.legible import printable
 
 # The grammar's tokens, for reading too.
 ID = r"[a-z][A-Za-z0-9_]*"

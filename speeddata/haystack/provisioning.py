@@ -12,7 +12,7 @@ from speeddata.haystack.joining import Problem, called
 from speeddata.haystack.kinds import MARKER, Column, Grid, Number, Rec, Ref, Value
 from speeddata.haystack.points import MILLISECOND_NS
 from speeddata.haystack.rules import KEY_TAG, Entry
-from speeddata.names import printable
+from speeddata.legible import printable
 
 HEADING: Final = ("", "record", "path", "signal", "what it holds")
 DEFAULT_ZONE: Final = "UTC"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from speeddata.haystack.kinds import Grid
 from speeddata.haystack.literals import REF
-from speeddata.names import printable
+from speeddata.legible import printable
 
 _LONGEST = 300  # characters of a server's text that a person is shown
 _FAR_ENOUGH = 2_000  # characters from the end in which the record is looked for

@@ -12,7 +12,7 @@ from datetime import UTC, tzinfo
 from functools import lru_cache
 
 from speeddata.errors import HostError, UsageError
-from speeddata.names import printable
+from speeddata.legible import printable
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_+\-]*(/[A-Za-z][A-Za-z0-9_+\-]*){0,2}")
 # Where the database has its cities. Etc is first: in it are GMT+5, whose sign is reversed, and UTC.

@@ -39,7 +39,7 @@ from speeddata.haystack.literals import (
     unescaped,
     write,
 )
-from speeddata.names import printable
+from speeddata.legible import printable
 
 __all__ = ["MAX_COLUMNS", "MAX_DEPTH", "literal", "quoted", "read", "read_all", "write"]
 

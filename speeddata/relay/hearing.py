@@ -12,7 +12,7 @@ import numpy as np
 
 from speeddata.avro.schema import parse as parse_schema
 from speeddata.errors import DataError
-from speeddata.names import printable
+from speeddata.legible import printable
 from speeddata.relay.channels import Channels
 from speeddata.relay.once import Once
 from speeddata.relay.serving import Allowed, FixedChannel, Outlets, Port, ServedChannel

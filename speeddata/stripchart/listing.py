@@ -15,7 +15,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from speeddata.names import printable
+from speeddata.legible import printable
 from speeddata.stripchart.resizing import Resizing
 
 _MOST_TYPED = 64

@@ -12,7 +12,7 @@ from speeddata.chart.marks import Mark, free_name
 from speeddata.chart.timescale import exact_time
 from speeddata.chart.wording import span_text
 from speeddata.errors import SpeedDataError, UsageError
-from speeddata.names import printable
+from speeddata.legible import printable
 from speeddata.stripchart.listing import Panel
 
 

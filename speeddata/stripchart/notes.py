@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from speeddata.names import printable
+from speeddata.legible import printable
 
 _MOST = 20
 

@@ -10,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.style import Style
 from textual.color import Color, ColorParseError
 
-from speeddata.names import printable
+from speeddata.legible import printable
 from speeddata.stripchart.look import plain
 
 # Ten hues that differ in lightness too, each for a dark and for a light background.

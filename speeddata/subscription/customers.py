@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from speeddata.errors import UsageError
-from speeddata.names import printable
+from speeddata.legible import printable
 
 State = Literal["idle", "sending", "waiting", "unreachable", "denied", "failed"]
 

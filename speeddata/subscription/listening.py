@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from speeddata.errors import StdoutClosed
 from speeddata.interrupts import Stop
-from speeddata.names import printable
+from speeddata.legible import printable
 from speeddata.output import Bytes
 from speeddata.subscription.checkpoints import Checkpoint
 from speeddata.subscription.dedup import Dedup, Look

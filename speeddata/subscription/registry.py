@@ -24,7 +24,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from speeddata.errors import HostError, UsageError
-from speeddata.names import printable
+from speeddata.legible import printable
 from speeddata.subscription.customers import Customer, Gap, Place, State, Subscription, customer_name
 from speeddata.subscription.database import Database, Kind, lock, state_directory
 from speeddata.subscription.series import Pattern, Series

@@ -12,7 +12,7 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 from speeddata.avro.schema import Array, Enum, Node, Primitive, Record, Schema, Signal, Union
 from speeddata.avro.types import DTYPES, NUMBERS
 from speeddata.errors import UsageError
-from speeddata.names import printable
+from speeddata.legible import printable
 
 MAX_ITEMS: Final = 1024  # of an array that are series of their own
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from speeddata.avro.schema import Schema
-from speeddata.names import printable
+from speeddata.legible import printable
 from speeddata.subscription.customers import Subscription
 from speeddata.subscription.envelope import Encoder
 from speeddata.subscription.registry import Registry

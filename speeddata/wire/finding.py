@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from speeddata.errors import PeerError, UsageError
 from speeddata.interrupts import Stop
-from speeddata.names import DISCOVERY, Endpoint, printable
+from speeddata.legible import printable
+from speeddata.names import DISCOVERY, Endpoint
 from speeddata.wire import interfaces
 from speeddata.wire.announcement import END, ROLE_RELAY, ROLE_SOURCE, Announcement
 from speeddata.wire.discovery import Discovery

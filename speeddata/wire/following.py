@@ -13,7 +13,7 @@ from speeddata.avro import codec
 from speeddata.avro.schema import Schema, parse
 from speeddata.batch import Batch
 from speeddata.errors import DataError
-from speeddata.names import printable
+from speeddata.legible import printable
 from speeddata.thinning import Thinning
 from speeddata.wire.announcement import END
 from speeddata.wire.finding import Found

@@ -22,7 +22,8 @@ from typing import Self
 from speeddata.errors import DataError, HostError, SpeedDataError, UsageError
 from speeddata.inbox import Inbox, Watched
 from speeddata.interrupts import Stop
-from speeddata.names import DISCOVERY, Endpoint, printable
+from speeddata.legible import printable
+from speeddata.names import DISCOVERY, Endpoint
 from speeddata.wire import interfaces, sockets
 from speeddata.wire.announcement import ROLE_RELAY, ROLE_SOURCE, Announcement
 from speeddata.wire.datagrams import Receiver

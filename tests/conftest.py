@@ -28,7 +28,11 @@ ROOT = Path(__file__).resolve().parent.parent
 DEADLINE_S = 20.0  # far beyond what anything takes: reached only when a test fails
 STOP_S = 10.0
 
-hypothesis.settings.register_profile("speeddata", deadline=None, max_examples=60)
+# The same examples in every run: what fails is then the change's. `--hypothesis-profile explore` has others.
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=60)
+hypothesis.settings.register_profile(
+    "speeddata", hypothesis.settings.get_profile("explore"), derandomize=True
+)
 hypothesis.settings.load_profile("speeddata")
 
 

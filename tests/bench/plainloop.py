@@ -26,7 +26,7 @@ def main() -> None:
     recv, sendto = sock.recv, out.sendto
     to_full, to_decimated = full.address, decimated.address
     turn = 0
-    with open(sys.argv[4], "wb", buffering=1 << 16) as file:
+    with open(sys.argv[4], "ab", buffering=1 << 16) as file:
         write = file.write
         print("ready", flush=True)
         while True:

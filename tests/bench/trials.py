@@ -110,6 +110,8 @@ class Bench:
                 flushed, changed = True, now
                 self.system.flush()
             time.sleep(0.01)
+        cpu_s = self.system.child.cpu_s - cpu_s
+        self.system.clear()
         return Trial(
             asked_hz=rate_hz,
             offered_hz=sent / load["seconds"],
@@ -117,7 +119,7 @@ class Bench:
             lost=max(0.0, 1 - arrived / sent),
             behind_s=served - load["ended"],
             recorded_s=changed - load["ended"],
-            cpu_s=self.system.child.cpu_s - cpu_s,
+            cpu_s=cpu_s,
         )
 
     def search(self, grid: list[float], seconds: float, steps: int, repeats: int) -> Result:

@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 
 from speeddata import __version__
+from speeddata.aside import aside_of, sweep
 from speeddata.columnar import missing
 from speeddata.errors import HostError
 from speeddata.h5chunks import COMPRESSIONS, Compression
@@ -57,10 +58,11 @@ class SetFile:
         attributes: Mapping[str, str] | None = None,
     ) -> None:
         self.path = Path(path)
-        self._aside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        self._aside = aside_of(self.path)
         self._compression = COMPRESSIONS[compression]
         if self.path.is_dir():
             raise HostError("cannot write the set: it is a directory", where=str(path))
+        sweep(self.path)
         self._guard = Guard(self.path, self._aside)
         self._file = self._guard.file
         with self._guard:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from speeddata.aside import aside_of, sweep
 from speeddata.avro import container
 from speeddata.avro.container import Header
 from speeddata.avro.schema import Schema
@@ -38,7 +39,8 @@ class Repair:
         self._sync = secrets.token_bytes(container.SYNC_SIZE)
         if os.path.lexists(path):
             raise self._taken()
-        self._aside = path.with_name(f".{path.name}.{os.getpid()}")
+        self._aside = aside_of(path)
+        sweep(path)
         try:
             self._fd = os.open(self._aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         except OSError as exc:

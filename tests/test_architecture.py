@@ -50,8 +50,8 @@ STAIRCASE = """
     recording.markfile recording.blocktable recording.archive
     relay.once relay.serving relay.channels relay.hearing relay.relaying
     sending.feeds sending.sender
-    sources within output h5disk h5chunks h5library h5storage h5door h5dataset h5file pivoting demonstration
-    repairing inspection h5reading sets tapping watching showing
+    sources within output aside h5disk h5chunks h5library h5storage h5door h5dataset h5file pivoting
+    demonstration repairing inspection h5reading sets tapping watching showing
     feeding credentials
     haystack.targets haystack.deadlines haystack.patience haystack.transport haystack.authentication
     haystack.client haystack.surveying haystack.addressing haystack.positions haystack.setaside

@@ -20,7 +20,7 @@ HEAVY = ("numpy", "h5py", "fastavro", "textual", "rich")
 # A room imports only rooms above it; add a new one where it belongs. Pure rooms, edges, faces:
 STAIRCASE = """
     legible errors names timerange thinning
-    avro.types avro.schema avro.varints avro.skipper batch
+    avro.types avro.schema avro.prepared avro.varints avro.skipper batch
     avro.datum avro.heads avro.layout avro.shapes avro.runs avro.columns avro.packing
     avro.boundaries avro.slabs avro.codec
     avro.compression avro.container

@@ -396,6 +396,14 @@ def test_items_of_no_bytes_are_counted_over_the_whole_datum():
     assert judged(each, [most, more] * 100) == [True, False] * 100
 
 
+def test_records_of_nulls_are_counted_in_long_batches_too():
+    fields = [{"name": f"n{number}", "type": "null"} for number in range(1000)]
+    row = {"type": "record", "name": "row", "fields": [*fields, {"name": "on", "type": "double"}]}
+    each = record_of({"type": "array", "items": row})
+    most, more = (varint(count) + b"12345678" * count + b"\x00" for count in (66, 67))
+    assert judged(each, [most, more] * 100) == [True, False] * 100
+
+
 def test_an_abscissa_that_is_null_has_a_value_that_no_time_has():
     each = record_of(["null", "long"])
     assert codec.abscissa(batch_of(each, [b"\x00", b"\x02\x08"])).tolist() == [-(2**63), 4]

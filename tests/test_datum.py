@@ -159,6 +159,42 @@ def test_items_of_no_bytes_are_limited_but_allowed():
     assert [skip(data, 0, len(data)) for _ in range(3)] == [4, 4, 4]
 
 
+def test_a_reason_is_short_however_long_the_names_are():
+    node = "int"
+    for letter in "abcdefghij":
+        node = {"type": "record", "name": letter, "fields": [{"name": letter * 1000, "type": node}]}
+    with pytest.raises(ValueError, match=r"^j{200}") as caught:
+        skipper(schema.parse(json.dumps(node)))(b"\x80", 0, 1)
+    assert len(str(caught.value)) < 300
+
+
+def nulls_and_a_boolean(nulls):
+    fields = [{"name": f"n{number}", "type": "null"} for number in range(nulls)]
+    return {"type": "record", "name": "row", "fields": [*fields, {"name": "on", "type": "boolean"}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "nulls", "count", "allowed"),
+    [
+        ("array", 1000, 65, True),
+        ("array", 1000, 66, False),  # a datum of 70 bytes would be read to 66,000 values
+        ("map", 1000, 65, True),
+        ("map", 1000, 66, False),
+        ("array", 1, 60_000, True),  # each has a byte to pay for
+        ("map", 2, 30_000, True),
+    ],
+)
+def test_values_of_no_bytes_are_limited_in_the_items_of_arrays_and_maps(kind, nulls, count, allowed):
+    of = {"array": "items", "map": "values"}[kind]
+    skip = skipper(record_of({"type": kind, of: nulls_and_a_boolean(nulls)}))
+    data = varint(count) + {"array": b"\x01", "map": b"\x00\x01"}[kind] * count + b"\x00"
+    if allowed:
+        assert [skip(data, 0, len(data)) for _ in range(2)] == [len(data)] * 2
+    else:
+        with pytest.raises(ValueError, match="f0: a count beyond the datum"):
+            skip(data, 0, len(data))
+
+
 def test_padded_integers_are_legal():
     assert skipper(WIDE)(b"\xc6\x81\x80\x00", 0, 4) == 4
     assert skipper(TEXT)(b"\x82\x80\x00a", 0, 4) == 4

@@ -284,6 +284,37 @@ def test_fields_are_4096_and_no_more():
     assert refused(record(inner, "n", "n", "n", "n")) == "schema: more than 4096 fields"
 
 
+def test_a_name_has_1024_characters_and_no_more():
+    def named(name, namespace=""):
+        field = {"name": "time", "type": {"type": "fixed", "name": name, "namespace": namespace, "size": 1}}
+        return json.dumps({"type": "record", "name": "rig", "fields": [field]})
+
+    assert schema.parse(named("n" * 1024)).signals[0].node.name == "n" * 1024
+    assert refused(named("n" * 1025)) == "schema: time: a name of more than 1024 characters"
+    assert refused(named("n" * 512, "n" * 512)) == "schema: time: a name of more than 1024 characters"
+    long = json.dumps({"type": "record", "name": "rig", "fields": [{"name": "t" * 1025, "type": "long"}]})
+    assert refused(long) == "schema: a name of more than 1024 characters"
+
+
+def test_a_namespace_that_every_use_of_a_name_repeats_is_refused_at_once():
+    fields = [{"name": "a", "type": {"type": "fixed", "name": "F", "size": 1}}]
+    fields += [{"name": f"a{number}", "type": "F"} for number in range(1600)]
+    told = {"type": "record", "name": "rig", "namespace": "n" * 300, "fields": fields}
+    assert len(schema.parse(json.dumps(told)).signals) == 1601
+    start = time.monotonic()
+    assert refused(json.dumps({**told, "namespace": "n" * 1000})) == (
+        "schema: its names have more than 524288 characters"
+    )
+    assert time.monotonic() - start < 1
+
+
+def test_a_refusal_is_short_however_long_the_names_are():
+    node = {"type": "nothing"}
+    for letter in "abcdefghij":
+        node = {"type": "record", "name": letter, "fields": [{"name": letter * 1000, "type": node}]}
+    assert len(refused(json.dumps(node))) < 300
+
+
 def test_types_that_double_with_each_name_are_refused_at_once():
     doubling = [
         {

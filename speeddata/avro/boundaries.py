@@ -9,13 +9,12 @@ walk goes on.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
 from speeddata.avro.heads import PADDING, Heads, NoneLeftError
 from speeddata.avro.layout import Move, mover
+from speeddata.avro.prepared import prepared
 from speeddata.avro.schema import Schema
 from speeddata.avro.shapes import shape_of
 from speeddata.avro.skipper import counts_empty_items, skipper
@@ -183,6 +182,6 @@ def _chain(starts: Offsets, ends: Offsets) -> Offsets:
     return np.array(found, np.int64)
 
 
-@lru_cache(maxsize=512)
+@prepared
 def _mover(schema: Schema) -> Move:
     return mover(schema.record)

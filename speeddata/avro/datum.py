@@ -12,9 +12,9 @@ import io
 import math
 import struct
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 
+from speeddata.avro.prepared import prepared
 from speeddata.avro.schema import Schema
 from speeddata.avro.skipper import skipper
 from speeddata.avro.types import (
@@ -58,7 +58,7 @@ def decode(schema: Schema, data: bytes, start: int, end: int) -> dict[str, Any]:
     return found
 
 
-@lru_cache(maxsize=512)
+@prepared
 def encoder(schema: Schema) -> Callable[[Mapping[str, Any]], bytes]:
     """A function from a datum's values, by signal, to its bytes.
 
@@ -131,7 +131,7 @@ def long(value: int) -> bytes:
     return bytes(coded)
 
 
-@lru_cache(maxsize=512)
+@prepared
 def _fastavro_reader(schema: Schema) -> Callable[[bytes], Any]:
     return _prepared(schema.plain)
 

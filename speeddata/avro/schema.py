@@ -50,6 +50,8 @@ MAX_TEXT = 60 * 1024  # bytes: an announcement has to fit a datagram
 MAX_FIELDS = 4096  # in all, each use of a named type counted
 MAX_TYPES = 16 * MAX_FIELDS  # the same for types: a union of a thousand names, used a thousand times
 MAX_DEPTH = 32
+MAX_NAME = 1024  # characters, namespace included
+MAX_NAMES = 1 << 19  # characters, in all: wherever a type is named, its full name counts
 MAX_FIXED = 65507  # bytes: the largest datagram
 
 TICK_NS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
@@ -89,6 +91,7 @@ class Schema:
         min_size: the least bytes that a datum can have, at least 1.
         fingerprint: CRC-64-AVRO of *plain*, as 16 hexadecimal digits (see `types.fingerprint`).
         plain: the Parsing Canonical Form as JSON gives it: no logical types, no attributes.
+        types: how many it unfolds to, at most `MAX_TYPES`.
     """
 
     text: str
@@ -99,6 +102,7 @@ class Schema:
     min_size: int = field(compare=False)
     fingerprint: str = field(compare=False)
     plain: Any = field(compare=False, repr=False)
+    types: int = field(compare=False, repr=False)
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -161,6 +165,7 @@ def parse(text: str | bytes, *, where: str = "", time_unit: str | None = None) -
         min_size=least,
         fingerprint=fingerprint(plain),
         plain=plain,
+        types=parser.types,
     )
 
 
@@ -215,7 +220,7 @@ class _Parser:
         self.where = where
         self.named: dict[str, _Named] = {}
         self.open: set[str] = set()
-        self.fields = self.types = self.deepest = 0
+        self.fields = self.types = self.deepest = self.names = 0
 
     def node(self, tree: Any, namespace: str, path: str, depth: int) -> Node:
         """The type that *tree* says, at *path* (for errors)."""
@@ -271,6 +276,7 @@ class _Parser:
         if name in PRIMITIVES:
             return Primitive(name)
         full = name if "." in name or not namespace else f"{namespace}.{name}"
+        self._count_name(full, path)
         if full in self.open:
             raise self._refused(path, f"type {_shown(full)} contains itself, which telemetry cannot")
         if full not in self.named:
@@ -292,6 +298,7 @@ class _Parser:
                 raise self._refused(path, f"field {_shown(name)} appears twice")
             inner = f"{path}.{name}" if path else name
             self._count(inner, depth, fields=1)
+            self._count_name(name, path)
             node = self.node(each.get("type"), namespace, inner, depth + 1)
             signal = Signal(name, node, default=each.get("default", MISSING))
             signals[name] = replace(
@@ -322,6 +329,7 @@ class _Parser:
             name = f"{given}.{name}"
         if name.rpartition(".")[2] in PRIMITIVES:
             raise self._refused(path, f"{_shown(name)} is the name of a primitive type")
+        self._count_name(name, path)
         return name
 
     def _symbols(self, tree: dict[str, Any], path: str) -> tuple[str, ...]:
@@ -358,7 +366,15 @@ class _Parser:
         if depth > MAX_DEPTH:
             raise self._refused(path[:40], f"nested deeper than {MAX_DEPTH}")
 
+    def _count_name(self, name: str, path: str) -> None:
+        self.names += len(name)
+        if len(name) > MAX_NAME:
+            raise self._refused(path, f"a name of more than {MAX_NAME} characters")
+        if self.names > MAX_NAMES:
+            raise self._refused("", f"its names have more than {MAX_NAMES} characters")
+
     def _refused(self, path: str, what: str) -> DataError:
+        path = path if len(path) <= 200 else f"{path[:197]}..."
         return DataError(f"schema: {path + ': ' if path else ''}{what}", where=self.where)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from speeddata.avro.layout import WIDTHS, width_of
+from speeddata.avro.prepared import prepared
 from speeddata.avro.schema import Schema
 from speeddata.avro.types import Array, Enum, Fixed, Node, Primitive, Record, Union
 
@@ -168,7 +168,7 @@ def _words(masks: Iterable[tuple[int, int]], datum: bytes) -> tuple[tuple[int, i
 _Look = Callable[[_Walk], None]
 
 
-@lru_cache(maxsize=512)
+@prepared
 def _looks(schema: Schema) -> tuple[_Look, ...]:
     """What to do to walk past each signal."""
     return tuple(_look(signal.node) for signal in schema.signals)

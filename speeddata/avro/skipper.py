@@ -13,24 +13,28 @@ import re
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
 
+from speeddata.avro.prepared import prepared
 from speeddata.avro.schema import Schema
 from speeddata.avro.types import Array, Enum, Fixed, Map, Node, Primitive, Record, Union, min_size
 
 Skip = Callable[[bytes, int, int], int]
 
-MAX_EMPTY_ITEMS = 65507  # of zero bytes each, in one datum: nothing else bounds an array of null
+# Values of no bytes in the arrays and maps of one datum, beyond one for each byte that their items have.
+# Nothing else bounds an array of null, or of records of a thousand nulls, which would be read to gigabytes.
+MAX_EMPTY_ITEMS = 65507
 
 # Avro specification, "Binary encoding": variable-length zig-zag integers, at most 5 or 10 bytes; the last
 # byte of a full one has room for the bits left of 32 or 64. Padded integers (80 00 for zero) are legal.
 _INT = rb"(?>[\x80-\xff]{0,3}+[\x00-\x7f]|[\x80-\xff]{4}[\x00-\x0f])"
 _LONG = rb"(?>[\x80-\xff]{0,8}+[\x00-\x7f]|[\x80-\xff]{9}[\x00\x01])"
-_PATTERNS = {"null": b"", "boolean": rb"[\x00\x01]", "int": _INT, "long": _LONG}
+_PATTERNS = {"boolean": rb"[\x00\x01]", "int": _INT, "long": _LONG}
 _WIDTHS = {"float": 4, "double": 8}
 
 _match_int = re.compile(_INT, re.DOTALL).match
 _match_long = re.compile(_LONG, re.DOTALL).match
+
+_MOST_PATH = 256  # characters: each part of a datum has its own, and names may be long
 
 # Expressions take long to compile. Short ones are often the same in a wide schema, and `re` keeps those.
 _MOST_PATTERNS = 32  # in one expression
@@ -38,7 +42,7 @@ _MOST_PATTERN_BRANCHES = 2  # of a union, beyond which it is a step
 _MOST_PATTERN_BYTES = 1000
 
 
-@lru_cache(maxsize=512)
+@prepared
 def skipper(schema: Schema) -> Skip:
     """A function (data, start, end) -> where the datum that begins at *start* ends, at most *end*.
 
@@ -89,9 +93,14 @@ def _parts(node: Node, path: str) -> list[_Part]:
     match node:
         case Record(fields=fields):
             below = f"{path}." if path else ""
-            return [part for signal in fields for part in _parts(signal.node, below + signal.name)]
+            paths = [(below + signal.name)[:_MOST_PATH] for signal in fields]
+            return [
+                part for signal, at in zip(fields, paths, strict=True) for part in _parts(signal.node, at)
+            ]
         case Primitive(kind="string" | "bytes" as kind):
             return [_Counted(path, text=kind == "string")]
+        case Primitive(kind="null"):
+            return [_Run(b"", f"{path}: no null", 0)]
         case Primitive(kind=kind) if kind in _PATTERNS:
             return [_Run(_PATTERNS[kind], f"{path}: no {kind}")]
         case Primitive(kind=kind):
@@ -103,10 +112,10 @@ def _parts(node: Node, path: str) -> list[_Part]:
         case Union(branches=branches):
             return [_union([_parts(branch, path) for branch in branches], path)]
         case Array(items=items):
-            return [_blocks(_parts(items, f"{path}[]"), min_size(items), path)]
+            return [_blocks(_parts(items, f"{path}[]"), min_size(items), _unpaid(items), path)]
         case Map(values=values):
             entry = [_Counted(path, text=True), *_parts(values, f"{path}{{}}")]
-            return [_blocks(entry, 1 + min_size(values), path)]
+            return [_blocks(entry, 1 + min_size(values), _unpaid(values, 1), path)]
 
 
 def _fixed(width: int, reason: str) -> _Run:
@@ -191,7 +200,8 @@ def _merged(runs: list[_Run]) -> bytes:
     merged: list[bytes] = []
     for fixed, group in itertools.groupby(runs, lambda run: run.width is not None):
         if fixed:
-            merged.append(b".{%d}" % sum(run.width or 0 for run in group))
+            width = sum(run.width or 0 for run in group)
+            merged += [b".{%d}" % width] if width else []
         else:
             merged += [run.pattern for run in group]
     return b"".join(merged)
@@ -277,8 +287,8 @@ def _index_pattern(index: int) -> bytes:
     return rb"(?>%b|%b\x80{0,3}+\x00)" % (last, first)
 
 
-def _blocks(parts: list[_Part], least: int, path: str) -> Skip:
-    """The blocks of an array or map whose items are *parts*, of at least *least* bytes.
+def _blocks(parts: list[_Part], least: int, unpaid: int, path: str) -> Skip:
+    """The blocks of an array or map whose items are *parts*, of at least *least* bytes, as `_unpaid` says.
 
     Avro specification, "Arrays": a count, its items, and so on until a count of zero; a negative count is
     followed by the size of its items in bytes.
@@ -302,11 +312,11 @@ def _blocks(parts: list[_Part], least: int, path: str) -> Skip:
                     raise ValueError(bad_size)
             if count * least > end - pos:
                 raise ValueError(bad_count)
-            if least == 0:  # such items are of no bytes at all
-                _empty_items.set(_empty_items.get() + count)
+            if unpaid:
+                _empty_items.set(_empty_items.get() + count * unpaid)
                 if _empty_items.get() > MAX_EMPTY_ITEMS:
                     raise ValueError(bad_count)
-            elif width is not None:
+            if width is not None:
                 pos += count * width
             else:
                 for _ in range(count):
@@ -317,22 +327,41 @@ def _blocks(parts: list[_Part], least: int, path: str) -> Skip:
     return skip
 
 
-@lru_cache(maxsize=512)
+@prepared
 def counts_empty_items(schema: Schema) -> bool:
-    """Whether *schema* has arrays of items without bytes; asked of every block, found out once."""
+    """What `has_empty_items` says of *schema*; asked of every block, found out once."""
     return has_empty_items(schema.record)
 
 
 def has_empty_items(node: Node) -> bool:
-    """Whether *node* has arrays of items without bytes: their number in a datum is limited."""
+    """Whether *node* has arrays or maps of values without bytes, whose number in a datum is limited."""
     match node:
         case Array(items=items):
-            return min_size(items) == 0 or has_empty_items(items)
+            return _unpaid(items) > 0 or has_empty_items(items)
         case Map(values=values):
-            return has_empty_items(values)
+            return _unpaid(values, 1) > 0 or has_empty_items(values)
         case Record(fields=fields):
             return any(has_empty_items(signal.node) for signal in fields)
         case Union(branches=branches):
             return any(has_empty_items(branch) for branch in branches)
         case _:
             return False
+
+
+def _unpaid(item: Node, beside: int = 0) -> int:
+    """How many values without bytes an *item* has at most, beyond one for each byte of it and *beside* it."""
+    least = beside + min_size(item)
+    return max(_empty_values(item) - least, 0 if least else 1)
+
+
+def _empty_values(node: Node) -> int:
+    """How many values without bytes a value of *node* has at most; those in its arrays and maps apart."""
+    match node:
+        case Primitive(kind="null") | Fixed(size=0):
+            return 1
+        case Record(fields=fields):
+            return sum(_empty_values(signal.node) for signal in fields)
+        case Union(branches=branches):
+            return max(0, *(_empty_values(branch) - 1 for branch in branches))  # the index is a byte
+        case _:
+            return 0

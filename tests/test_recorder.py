@@ -659,6 +659,35 @@ def test_a_disk_that_stalls_holds_nobody_up_and_costs_what_the_spool_cannot_hold
         assert ledger.losses(entries(mount)).lost_disk == writer.tally.lost_disk
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+def test_while_a_disk_stalls_endless_sessions_take_no_more_memory_than_the_spool(tmp_path):
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    with freezable(mount, tmp_path / "image") as freeze:
+        recorder = Recorder(mount, spool_bytes=1 << 20)
+        writer = recorder.channel("rig", RIG, "s1")
+        keep_trying(recorder, writer, lambda: writer.tally.recorded)
+        freeze("-f")
+        wide = json.loads(RIG.text)
+        wide["fields"] += [{"name": f"s{number}", "type": "double"} for number in range(1000)]
+        for number in range(100):
+            flood = recorder.channel("flood", schema.parse(json.dumps({**wide, "doc": str(number)})), "f")
+            add(flood, [b"none"])
+        writers = (recorder.channel("flood", RIG, "f") for _ in range(1000))
+        assert any(writer._begin is not None for writer in writers)
+        assert recorder._spool.bytes < 2 << 20
+        late = recorder.channel("late", RIG, "s2")  # it began in the worst moment
+        add(late, [datum(1)])
+        assert late.tally.lost_disk == 1
+        freeze("-u")
+        until(lambda: recorder._spool.bytes == 0)
+        add(late, [datum(2)])
+        assert recorder.close(timeout_s=10) == 0
+        assert recorded(mount, "late") == datum(2)
+        (told,) = [each for each in entries(mount, "late") if each.file]
+        assert (told.counts.recorded, told.counts.lost_disk) == (1, 1)
+
+
 # -- kill -9 ------------------------------------------------------------------------------------------------
 
 ENDLESS = """

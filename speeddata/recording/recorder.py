@@ -36,6 +36,7 @@ _TOGETHER_BYTES = 1 << 20  # of one channel's blocks that are seen to together, 
 # An arrival as large as this is recorded as it is: nothing of it waits in an open block to be joined to the
 # next, which would copy all of both.
 _LARGE_BYTES = 4 * BLOCK_BYTES
+_TYPE_WEIGHT = 400  # bytes of memory that a type of a schema takes, roughly
 _STALL_S = 5.0
 _NAMES_KEPT = 1024  # channels whose tally is kept; beyond that those that ended are forgotten
 
@@ -54,9 +55,10 @@ class ChannelWriter:
         tally: what became of the channel's datums, of this session and of those before it.
     """
 
-    def __init__(self, recorder: Recorder, files: ChannelFiles) -> None:
+    def __init__(self, recorder: Recorder, files: ChannelFiles, begin: SessionBegin) -> None:
         self.tally = files.tally
         self._recorder, self._files = recorder, files
+        self._begin: SessionBegin | None = begin  # until the writer thread has it
         self._block: OpenBlock | None = None
         self._closed = False
 
@@ -76,6 +78,9 @@ class ChannelWriter:
         """
         if self._closed:
             raise ValueError("this session is closed")
+        if self._begin is not None and not self._begun():
+            self._recorder._lose(self._files, len(offsets) - 1)
+            return
         if len(data) >= _LARGE_BYTES and offsets[-1] - offsets[0] >= _LARGE_BYTES:
             self._hand_over()
             blocks = cut(data, offsets, address, now_ns, self._recorder._clock())
@@ -104,7 +109,19 @@ class ChannelWriter:
         if not self._closed:
             self._hand_over()
             self._closed = True
-            self._recorder._end_session(self._files)
+            self._recorder._end_session(self._files, begun=self._begin is None)
+
+    def _begun(self) -> bool:
+        """Whether the writer thread has been told of the session: not where too much waits for it already.
+
+        A session weighs what its schema does, else endless ones would fill the memory while the disk stalls.
+        """
+        begin = self._begin
+        if begin is not None:
+            weight = 2 * len(begin.schema.text) + _TYPE_WEIGHT * begin.schema.types
+            if self._recorder._spool.put((self._files, begin), weight):
+                self._begin = None
+        return self._begin is None
 
     def _hand_over(self) -> None:
         block, self._block = self._block, None
@@ -198,8 +215,9 @@ class Recorder:
             files = self._files[key] = ChannelFiles(
                 name, home, self._rotation, self._outages, self._lock.hold, self._make_room
             )
-        self._spool.put((files, SessionBegin(session, schema, files.tally.known)), 0)
-        writer = self._writers[key] = ChannelWriter(self, files)
+        begin = SessionBegin(session, schema, files.tally.known)
+        writer = self._writers[key] = ChannelWriter(self, files, begin)
+        writer._begun()
         return writer
 
     def tick(self, now_ns: int) -> None:
@@ -261,11 +279,15 @@ class Recorder:
         if self._spool.put((files, blocks), sum(block.weight for block in blocks)):
             self._handed += count
         else:
-            files.tally.dropped += count
-            self._overflow.lose(count)
+            self._lose(files, count)
 
-    def _end_session(self, files: ChannelFiles) -> None:
-        self._spool.put((files, SessionEnd(files.tally.known)), 0)  # nothing of no size is ever refused
+    def _lose(self, files: ChannelFiles, count: int) -> None:
+        files.tally.dropped += count
+        self._overflow.lose(count)
+
+    def _end_session(self, files: ChannelFiles, *, begun: bool) -> None:
+        if begun:  # there is room for it: sessions that begin are limited, and nothing of no size is refused
+            self._spool.put((files, SessionEnd(files.tally.known)), 0)
         del self._writers[files.name.lower()]
 
     def _forget_some(self) -> None:

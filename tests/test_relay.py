@@ -290,6 +290,27 @@ def test_a_loss_adds_up_over_sessions(bench, channel_name):
 # -- sources that come again ------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
+def test_sources_of_this_machine_are_heard_by_ipv6_and_ipv4_where_it_listens_on_all_addresses(
+    bench, spawn, channel_name, tmp_path, free_port
+):
+    port = free_port()
+    relay = spawn("relay", "--listen", f"[::]:{port}")
+    for version, to in ((6, f"[::1]:{port}"), (4, f"{LOOPBACK}:{port}")):
+        name = f"{channel_name}_{version}"
+        source = spawn(
+            "send", "--demo", "--name", name, "--rate", "500", "--to", to, "--save", f"{version}.avro"
+        )
+        bench.discovery.received(name, 50)
+        assert source.terminate() == 0
+        bench.discovery.hear(name, lambda said: said["state"] == "end" and said["lost"] == "0")
+    stopped(relay)
+    for version in (6, 4):
+        (file,) = recordings(tmp_path / "data", f"{channel_name}_{version}")
+        sent = recorded(tmp_path / f"{version}.avro")
+        assert recorded(file) == sent[-len(recorded(file)) :]
+
+
 def test_a_source_that_restarts_begins_a_new_file_and_loses_nothing(
     bench, spawn, run, channel_name, tmp_path
 ):
@@ -403,6 +424,27 @@ def test_no_two_channels_share_a_port_and_each_keeps_its_own_over_runs(bench):
     relay = bench.relay()
     again = {name: bench.begun(name, relay.port)[1]["full"] for name in (other, one)}
     assert again == endpoints
+
+
+def test_two_relays_that_serve_one_name_never_share_a_group_and_port(
+    bench, spawn, channel_name, tmp_path, free_port
+):
+    (tmp_path / "rig.avsc").write_text(RIG_TEXT)
+    served, relays, ports = [], [], [free_port(), free_port()]
+    for port in ports:
+        relays.append(spawn("relay", f"{channel_name}={LOOPBACK}:{port},rig.avsc", "-o", f"rec{port}"))
+        bench.listening(relays[-1], port)
+        said = bench.discovery.hear(channel_name, lambda said: said["session"] not in {s for s, _ in served})
+        served.append((said["session"], said["full"]))
+    (_, first), (_, second) = served
+    assert first == f"239.1.1.1:{derived_port(channel_name)}"
+    assert second != first
+    members = [bench.member(full) for full in (first, second)]
+    for number, port in enumerate(ports):
+        bench.source(channel_name, port).say(*rig(range(number, number + 3)))
+    assert [member.take(3) for member in members] == [rig(range(3)), rig(range(1, 4))]
+    for relay in relays:
+        stopped(relay)
 
 
 def test_a_listening_port_is_never_served_on(bench, spawn, channel_name, tmp_path):

@@ -7,6 +7,7 @@ milliseconds before they are fetched, since a wake-up for each would cost more t
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import logging
 import select
 import time
@@ -22,9 +23,9 @@ from speeddata.relay.once import Once
 from speeddata.relay.serving import Allowed, Outlets, Port, Status
 from speeddata.relay.serving import FixedChannel as FixedChannel
 from speeddata.wire import interfaces, sockets
-from speeddata.wire.announcement import ROLE_QUERY
+from speeddata.wire.announcement import END, ROLE_QUERY
 from speeddata.wire.datagrams import Receiver, Sender
-from speeddata.wire.discovery import Discovery
+from speeddata.wire.discovery import Discovery, Heard
 from speeddata.wire.sessions import Address
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 GATHER_NS = 3_000_000  # 99 % then leave within 4 ms
 # A fetch costs 30 us an address, however few datums each has sent: the more there are, the longer it waits.
 GATHER_ADDRESS_NS, MOST_GATHER_NS = 150_000, 4_250_000
+ASK_S = 0.15  # at the start, for what others serve: they answer ten times a second
+_MOST_TOLD = 1024
 
 
 class Relay:
@@ -73,7 +76,7 @@ class Relay:
             self._sender = Sender(outward)
             self._stack.callback(self._sender.close)
             joined = interfaces.receiving(on)
-            self._discovery = self._stack.enter_context(Discovery(joined))
+            self._discovery = self._stack.enter_context(Discovery(joined, interfaces.sending(on)))
             self._discovery.ignore(self._sender.addresses)
             wanted = [(channel.listen, channel) for channel in fixed if channel.listen is not None]
             wanted += [(listen, None)] if listen is not None else []  # type: ignore[list-item]
@@ -96,7 +99,10 @@ class Relay:
                 allowed=Allowed(allow),
                 once=self._once,
             )
+            others = self._others(outlets)
             self._hearing.begin_fixed(time.monotonic_ns())
+            for said, address in others:
+                self._hearing.overheard(said, address, time.monotonic_ns())
             self._stack = self._stack.pop_all()
 
     def _open(
@@ -111,6 +117,20 @@ class Relay:
         if note:
             self._once.tell(("buffer",), logging.INFO, note)
         return Port(endpoint, receiver, fixed)
+
+    def _others(self, outlets: Outlets) -> list[Heard]:
+        """What others announce now. Where they serve is taken, also before they say so unasked.
+
+        Raises:
+            HostError: an interface cannot be sent by.
+        """
+        self._discovery.query()
+        told = itertools.islice(self._discovery.listen(ASK_S), _MOST_TOLD)
+        heard = [each for each in told if each[0].role != ROLE_QUERY and each[0].fields.get("state") != END]
+        for said, _ in heard:
+            for endpoint in filter(None, (said.endpoint("full"), said.endpoint("decimated"))):
+                outlets.avoid(endpoint)
+        return heard
 
     def _lay_out(self, fixed: Sequence[FixedChannel]) -> Outlets:
         listening = {port.endpoint for port in self._ports}

@@ -72,6 +72,12 @@ def test_bare_datums_of_strangers_do_not_reach_a_channel_of_the_command_line(
         (["fd00::/8"], "fd00::1", True),
         (["fd00::/8"], "10.0.0.1", False),
         (["0.0.0.0/0"], "8.8.8.8", True),
+        ([], "::1", True),
+        ([], "2001:db8::1", False),
+        ([], "::ffff:127.0.0.1", True),  # as IPv4 arrives at a socket of IPv6
+        ([], "::ffff:8.8.8.8", False),
+        (["10.0.0.0/8"], "::1", False),
+        (["10.0.0.0/8"], "::ffff:10.1.2.3", True),
     ],
 )
 def test_a_host_is_heard_where_its_network_is_named(networks, host, heard):

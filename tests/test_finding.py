@@ -8,7 +8,7 @@ import socket
 import pytest
 from by_hand import DISCOVERY, LOOPBACK, RIG_TEXT, announcement
 
-from speeddata.errors import UsageError
+from speeddata.errors import PeerError, UsageError
 from speeddata.interrupts import Stop
 from speeddata.sources import Wanted
 from speeddata.watching import Watch
@@ -82,6 +82,29 @@ def test_a_watch_does_not_take_the_interfaces_of_a_relay_for_relays(speaker, wai
         for rate in range(1, 4):
             (state,) = wait_for(lambda rate=rate: said(rate))
             assert (state.problem, watch.failure) == ("", None)
+
+
+@pytest.mark.parametrize(
+    "full", ["[ff02::1]:20001", "[ff0e::1%lo]:20001", "127.0.0.1:20001", "239.1.1.3:25999"]
+)
+def test_what_is_announced_at_no_group_to_join_is_no_channel_and_harms_no_other(
+    speaker, discovery, wait_for, channel_name, monkeypatch, full
+):
+    liar, honest = speaker(), speaker()
+    with Watch([], Wanted(on=[LOOPBACK]), Stop()) as watch:
+
+        def seen():
+            says(liar, f"{channel_name}_false", full=full, decimated=full)
+            says(honest, channel_name)
+            return {each.name for each in watch.channels() if channel_name in each.name}
+
+        wait_for(seen)
+        for _ in range(3):
+            assert (seen(), watch.failure) == ({channel_name}, None)
+    monkeypatch.setattr(finding, "FIND_S", 0.1)
+    says(liar, f"{channel_name}_false", full=full, decimated=full)
+    with pytest.raises(PeerError, match="no relay announced it"):
+        finding.by_name(discovery, f"{channel_name}_false", Stop())
 
 
 def test_a_list_has_a_relay_once_by_the_least_of_its_addresses(speaker, channel_name, monkeypatch):

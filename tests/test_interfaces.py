@@ -89,6 +89,17 @@ def test_connected_networks_are_told_each_once(machine):
     ]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="makes a network of its own, and asks ip")
+def test_connected_networks_of_ipv6_are_those_of_the_addresses_that_ip_tells():
+    script = "from speeddata.wire import interfaces; print(*interfaces.connected_ipv6_networks())"
+    shell = 'ip link set lo up && ip addr add fd12:3456::7/56 dev lo nodad && exec "$@"'
+    command = ["unshare", "-n", "sh", "-c", shell, "sh", sys.executable, "-c", script]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
+    if run.returncode and "speeddata" not in run.stderr:
+        pytest.skip("needs to be root, ip, and IPv6")
+    assert sorted(run.stdout.split()) == ["::1/128", "fd12:3456::/56"], run.stderr
+
+
 def test_a_machine_whose_loopback_is_down_says_so(monkeypatch):
     monkeypatch.setattr(interfaces, "interfaces", lambda: [ETH0])
     with pytest.raises(HostError, match="loopback is down"):

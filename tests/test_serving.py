@@ -16,6 +16,7 @@ from speeddata.avro import schema
 from speeddata.errors import HostError
 from speeddata.names import Endpoint, derived_port
 from speeddata.recording.recorder import Recorder
+from speeddata.relay.hearing import address_text
 from speeddata.relay.serving import FixedChannel, Outlets, Port, ServedChannel
 from speeddata.wire import announcement, interfaces, sockets
 from speeddata.wire.datagrams import Receiver, Sender
@@ -80,6 +81,11 @@ def test_endless_names_are_not_all_remembered():
         outlets.release(outlets.endpoints(f"n{number}")[0])
     assert outlets.port("n5999") is not None
     assert sum(outlets.port(f"n{number}") is not None for number in range(6000)) < 5000
+
+
+def test_an_address_of_ipv6_is_told_in_brackets():
+    assert address_text(("::1", 5000)) == address_text(("::1", 5000, "rig")) == "[::1]:5000"
+    assert address_text(("127.0.0.1", 5000)) == "127.0.0.1:5000"
 
 
 def test_no_port_left_is_said():

@@ -162,6 +162,22 @@ def test_the_magic_across_two_datums_is_no_announcement():
     assert [bytes(piece[0]) for piece in pieces] == [data]
 
 
+def test_a_datum_full_of_magic_is_not_looked_through():
+    class Searched(bytes):
+        searches = 0
+
+        def find(self, *args):
+            Searched.searches += 1
+            return super().find(*args)
+
+    datum, announcement = b"Obj\x01" * 15_000, encode(said())
+    data = Searched(datum * 3 + announcement + b"yy" + datum)
+    sizes = [len(datum)] * 3 + [len(announcement), 2, len(datum)]
+    first, second, third = split(data, offsets(*sizes))
+    assert (first[0], second, third[0]) == (datum * 3, said(), b"yy" + datum)
+    assert Searched.searches <= len(sizes) + 1
+
+
 def test_a_count_that_comes_by_another_socket_than_its_datums_still_finds_what_is_lost():
     roster = Roster()
     _, session = roster.announce(said(sent=1000), HERE, 0)

@@ -81,10 +81,11 @@ def test_a_listener_hears_no_other_group_at_its_port(opened, lo):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux hears groups that it has not joined")
-def test_a_listener_on_all_addresses_hears_no_group_that_others_joined(opened, lo):
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_listener_on_all_addresses_hears_no_group_that_others_joined(opened, lo, host):
     port = free_port()
     opened(sockets.listen(Endpoint(GROUP, free_port()), interfaces=lo))  # so the machine takes the group
-    relay = opened(sockets.listen(Endpoint("0.0.0.0", port), interfaces=[]))
+    relay = opened(sockets.listen(Endpoint(host, port), interfaces=[]))
     (sender,) = map(opened, sockets.group_sockets(lo, ttl=1))
     sender.sendto(b"re-served by the relay itself", (GROUP, port))
     sender.sendto(b"from a source", (LOOPBACK, port))

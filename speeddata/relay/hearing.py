@@ -248,7 +248,8 @@ def _may_announce(data: bytes, offsets: NDArray[np.int64]) -> bool:
 
 
 def address_text(address: Speaker) -> str:
-    return f"{address[0]}:{address[1]}"
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _who(said: Announcement, address: Speaker) -> str:

@@ -109,14 +109,19 @@ class Allowed:
     """
 
     def __init__(self, networks: Sequence[Network]) -> None:
-        loopback = ipaddress.ip_network("127.0.0.0/8")
-        self._networks = list(networks) or [*interfaces.connected_networks(), loopback]
+        self._networks = list(networks) or [
+            *interfaces.connected_networks(),
+            *interfaces.connected_ipv6_networks(),
+            *map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128")),
+        ]
         self._known: dict[str, bool] = {}
 
     def includes(self, host: str) -> bool:
         known = self._known.get(host)
         if known is None:
             address = ipaddress.ip_address(host)
+            # What comes by IPv4 to a socket that listens on all addresses of IPv6 is shown as one of these.
+            address = getattr(address, "ipv4_mapped", None) or address
             known = any(address in network for network in self._networks)
             if len(self._known) < _HOSTS:
                 self._known[host] = known

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from speeddata.avro.container import MAGIC as MAGIC
 from speeddata.avro.container import SYNC_SIZE, read_header, write_header
 from speeddata.errors import DataError, UsageError
-from speeddata.names import Endpoint, is_channel_name
+from speeddata.names import DISCOVERY, Endpoint, is_channel_name
 
 ROLE_SOURCE, ROLE_RELAY, ROLE_QUERY = "source", "relay", "query"
 LIVE, END = "live", "end"  # values of the key `state`
@@ -56,6 +56,16 @@ class Announcement:
             return Endpoint.parse(self.fields.get(key, ""))
         except UsageError:
             return None
+
+    def group(self, key: str) -> Endpoint | None:
+        """The field *key*, if it is a group that can be joined to receive datums; else None.
+
+        Whoever asks others to take a port of their own, or to listen among announcements, means no good.
+        """
+        endpoint = self.endpoint(key)
+        if endpoint is None or not endpoint.is_group or ":" in endpoint.host or endpoint == DISCOVERY:
+            return None
+        return endpoint
 
 
 def new_session() -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from speeddata.errors import PeerError, UsageError
 from speeddata.interrupts import Stop
 from speeddata.legible import printable
-from speeddata.names import DISCOVERY, Endpoint
+from speeddata.names import Endpoint
 from speeddata.wire import interfaces
 from speeddata.wire.announcement import END, ROLE_RELAY, ROLE_SOURCE, Announcement
 from speeddata.wire.discovery import Discovery
@@ -59,10 +59,8 @@ def by_name(discovery: Discovery, name: str, stop: Stop, *, decimated: bool = Fa
     def served(said: Announcement, address: Address) -> Found | None:
         if said.channel.lower() != name.lower():
             return None
-        endpoint = said.endpoint("decimated" if decimated else "full")
-        # a group, since whoever asks us to take a port of our own means no good
-        meant = endpoint is not None and endpoint.is_group and endpoint != DISCOVERY
-        return Found(said, address, endpoint) if endpoint and meant else None
+        endpoint = said.group("decimated" if decimated else "full")
+        return Found(said, address, endpoint) if endpoint else None
 
     return _find(discovery, name, served, stop)
 

@@ -1,7 +1,8 @@
-"""The IPv4 interfaces of this machine, as far as they are up, asked of getifaddrs(3)."""
+"""The interfaces of this machine, as far as they are up, asked of getifaddrs(3): groups are of IPv4 only."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import ipaddress
@@ -57,6 +58,12 @@ def interfaces() -> list[Interface]:
     Raises:
         HostError: the system does not tell.
     """
+    with _listed() as first:
+        return list(_up(first))
+
+
+@contextlib.contextmanager
+def _listed() -> Iterator[ctypes._Pointer[_Ifaddrs]]:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.getifaddrs.argtypes = (ctypes.POINTER(ctypes.POINTER(_Ifaddrs)),)
     libc.freeifaddrs.argtypes = (ctypes.POINTER(_Ifaddrs),)
@@ -65,7 +72,7 @@ def interfaces() -> list[Interface]:
     if libc.getifaddrs(ctypes.byref(first)) != 0:
         raise HostError(f"cannot list the interfaces: {os.strerror(ctypes.get_errno() or errno.EIO)}")
     try:
-        return list(_up(first))
+        yield first
     finally:
         libc.freeifaddrs(first)
 
@@ -101,6 +108,17 @@ def _ipv4(sockaddr: int | None) -> str | None:
     if _BSD:
         return socket.inet_ntoa(ctypes.string_at(sockaddr, head[0])[4:8].ljust(4, b"\0"))
     return socket.inet_ntoa(ctypes.string_at(sockaddr + 4, 4))
+
+
+def _ipv6(sockaddr: int | None) -> int | None:
+    """The address in a sockaddr_in6: family, port, flow and address; None of any other family."""
+    if not sockaddr:
+        return None
+    head = ctypes.string_at(sockaddr, 2)
+    family = head[1] if _BSD else int.from_bytes(head, sys.byteorder)
+    if family != socket.AF_INET6:
+        return None
+    return int.from_bytes(ctypes.string_at(sockaddr + 8, 16), "big")
 
 
 def named(texts: Sequence[str]) -> list[Interface]:
@@ -142,8 +160,25 @@ def sending(texts: Sequence[str]) -> list[Interface]:
 
 
 def connected_networks() -> list[ipaddress.IPv4Network]:
-    """Networks that are directly connected, loopback among them, each once."""
+    """Networks of IPv4 that are directly connected, loopback among them, each once."""
     return list(dict.fromkeys(interface.network for interface in interfaces()))
+
+
+def connected_ipv6_networks() -> list[ipaddress.IPv6Network]:
+    """The same of IPv6; of a machine without it none.
+
+    Raises:
+        HostError: the system does not tell.
+    """
+    networks: dict[ipaddress.IPv6Network, None] = {}
+    with _listed() as entry:
+        while entry:
+            found = entry.contents
+            entry = found.next
+            address, netmask = _ipv6(found.address), _ipv6(found.netmask)
+            if found.flags & _UP and address is not None and netmask is not None:
+                networks[ipaddress.IPv6Network((address & netmask, netmask.bit_count()))] = None
+    return list(networks)
 
 
 def _once(found: Iterable[Interface]) -> list[Interface]:

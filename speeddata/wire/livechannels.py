@@ -23,7 +23,7 @@ from speeddata.errors import DataError, HostError, SpeedDataError, UsageError
 from speeddata.inbox import Inbox, Watched
 from speeddata.interrupts import Stop
 from speeddata.legible import printable
-from speeddata.names import DISCOVERY, Endpoint
+from speeddata.names import Endpoint
 from speeddata.wire import interfaces, sockets
 from speeddata.wire.announcement import ROLE_RELAY, ROLE_SOURCE, Announcement
 from speeddata.wire.datagrams import Receiver
@@ -209,7 +209,7 @@ class LiveChannels:
 
     def _meant(self, said: Announcement) -> Iterator[tuple[_Key, Endpoint]]:
         """Which of the wanted channels an announcement is about, and where to receive each."""
-        full, decimated = _group(said, "full"), _group(said, "decimated")
+        full, decimated = said.group("full"), said.group("decimated")
         name = said.channel.lower()
         if self._everything or name in self._lives:
             thin = self._decimated or (self._thin and said.fields.get("method") == "minmax")
@@ -357,12 +357,6 @@ def _replaces(found: Found, following: Following, now_ns: int) -> bool:
     """Whether a word counts although it comes from another address than those before."""
     before = following.found.announcement.role
     return following.gone(now_ns) or (before == ROLE_SOURCE and found.announcement.role == ROLE_RELAY)
-
-
-def _group(said: Announcement, key: str) -> Endpoint | None:
-    """Where to receive: a group, since whoever asks us to take a port of our own means no good."""
-    endpoint = said.endpoint(key)
-    return endpoint if endpoint is not None and endpoint.is_group and endpoint != DISCOVERY else None
 
 
 def _rate(said: Announcement) -> float:

@@ -114,7 +114,8 @@ def split(
                 yield run(first, index)
             yield said
             first = index + 1
-        at = data.find(MAGIC, at + len(MAGIC))
+        # The next can only stand where a datagram begins: a datum full of magic is not looked through.
+        at = data.find(MAGIC, bounds[index + 1])
     if first < count:
         yield run(first, count)
 

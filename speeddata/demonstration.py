@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from speeddata.batch import Batch
-from speeddata.errors import PeerError
+from speeddata.errors import HostError, PeerError
 from speeddata.interrupts import Stop
 from speeddata.names import Endpoint
 from speeddata.recording.recorder import Recorder
@@ -19,10 +19,12 @@ from speeddata.relay.serving import ServedChannel, Status
 from speeddata.sending import feeds
 from speeddata.sending.pacing import ByRate
 from speeddata.sending.sender import SourceSender, on_time
+from speeddata.wire import interfaces
 from speeddata.wire.finding import Found
 from speeddata.wire.live import LiveChannel
 
 NAME = "demo"
+ANOTHER = "name another directory (-o)"
 _LOOPBACK = "127.0.0.1"
 _FACTOR = 5
 _MEET_S = 5.0  # for the three to find each other; all are in this process
@@ -64,8 +66,13 @@ class Demonstration:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
+        if _LOOPBACK not in {each.address for each in interfaces.interfaces()}:
+            raise HostError("loopback is down", mend="`ip link set lo up`")
         with ExitStack() as stack:
-            recorder = stack.enter_context(Recorder(self._directory))
+            try:
+                recorder = stack.enter_context(Recorder(self._directory))
+            except HostError as exc:  # whose cure is for a relay that somebody started
+                raise HostError(exc.what, where=exc.where, mend=ANOTHER) from exc
             self.relay = stack.enter_context(
                 Relay([], listen=Endpoint(_LOOPBACK, 0), factor=_FACTOR, recorder=recorder, on=[_LOOPBACK])
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import select
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
@@ -48,8 +49,11 @@ def file_pieces(path: str, stop: Stop) -> Iterator[bytes]:
     if path == "-":
         yield from pieces(STDIN, stop, where="standard input")
         return
+    # A named pipe that nobody writes yet is waited for in poll(), which Stop ends, not in open().
+    waiting = os.O_NONBLOCK if sys.platform == "linux" else 0
     try:
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(path, os.O_RDONLY | waiting)
+        os.set_blocking(fd, True)
     except OSError as exc:
         raise HostError(f"cannot read: {exc.strerror}", where=path) from exc
     try:

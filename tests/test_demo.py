@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import h5py
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 from by_hand import records
 from terminal import Terminal
 
+from speeddata import cli
 from speeddata.timerange import iso_utc
 
 
@@ -66,10 +69,37 @@ def test_without_a_directory_nothing_is_left_behind(run, tmp_path):
     assert list(tmp_path.rglob("*")) == [tmp_path / "tmp"]
 
 
-def test_a_directory_that_cannot_be_made_is_told(run, tmp_path):
+def test_a_directory_that_will_not_do_is_told_with_a_cure_that_the_demo_has(run, tmp_path):
     (tmp_path / "file").write_text("")
     status, out, err = run("demo", "-d", 0.2, "-o", "file")
-    assert (status, out, err) == (1, "", "speeddata: file: cannot be made: File exists\n")
+    assert (status, out) == (1, "")
+    assert err == "speeddata: file: cannot be made: File exists; name another directory (-o)\n"
+    (tmp_path / "sd").mkdir()
+    relay = os.open(tmp_path / "sd", os.O_RDONLY)
+    try:
+        fcntl.flock(relay, fcntl.LOCK_EX)
+        status, out, err = run("demo", "-d", 0.2, "-o", "sd")
+    finally:
+        os.close(relay)
+    assert (status, out) == (1, "")
+    assert err == "speeddata: sd: another relay records here; name another directory (-o)\n"
+
+
+def test_without_a_place_for_what_is_passing_one_is_asked_for(capfd, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+        assert cli.main(["demo", "-d", "0.2"]) == 1
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.endswith("No such file or directory; name a directory that can be written (-o)\n")
+
+
+def test_what_became_of_the_datums_is_told_also_where_the_set_cannot_be_written(run, tmp_path):
+    (tmp_path / "sd/demo.h5").mkdir(parents=True)
+    status, out, err = run("demo", "-d", 0.2, "-o", "sd")
+    assert (status, err.count("\n")) == (1, 1)
+    assert err.startswith("speeddata: sd/demo.h5: ")
+    assert all_arrived(out, 100)
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="makes a network namespace")
@@ -95,7 +125,7 @@ def test_without_even_a_loopback_it_says_so(environment, tmp_path):
     done = subprocess.run(demo, env=environment, cwd=tmp_path, capture_output=True, timeout=30)
     if b"Operation not permitted" in done.stderr:
         pytest.skip("no network namespace may be made here")
-    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+    assert (done.returncode, done.stderr) == (1, b"speeddata: loopback is down; `ip link set lo up`\n")
 
 
 def test_on_a_terminal_it_opens_the_stripchart_until_ctrl_c(environment, tmp_path):

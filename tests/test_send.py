@@ -6,9 +6,11 @@ import io
 import json
 import os
 import re
+import shutil
 import signal as posix_signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -159,16 +161,35 @@ def test_a_bare_sender_says_nothing(port, spawn, tmp_path):
 
 def test_while_its_input_is_silent_a_source_goes_on_saying_that_it_lives(port, spawn):
     sender = spawn("send", "-", "-s", "rig.avsc", "--to", port.to, stdin=subprocess.PIPE)
-    sender.stdin.write(b"{")  # the first byte tells what it is, the rest waits
-    sender.stdin.flush()
-    port.listen(lambda: len(port.said) == 3)
-    assert [said["sent"] for said in port.said] == ["0"] * 3
+    port.listen(lambda: len(port.said) == 3)  # before the input has said anything at all
+    assert [(said["channel"], said["sent"]) for said in port.said] == [("rig", "0")] * 3
     assert 0.8 < port.times[2] - port.times[1] < 3
-    sender.stdin.write(JSON_LINES[1:].encode())
+    sender.stdin.write(JSON_LINES.encode())
     sender.stdin.flush()
     port.listen(lambda: port.datums == [FIRST, SECOND])
     sender.stdin.close()
     assert port.to_the_goodbyes().said[-1]["sent"] == "2"
+    assert ended_well(sender)
+
+
+def test_who_leaves_a_source_that_said_nothing_yet_leaves_nothing_undone(port, spawn):
+    sender = spawn("send", "-", "-s", "rig.avsc", "--to", port.to, stdin=subprocess.PIPE)
+    port.listen(lambda: port.said)
+    os.kill(sender.pid, posix_signal.SIGTERM)
+    assert port.to_the_goodbyes().datums == []
+    assert ended_well(sender)
+
+
+def test_a_pace_begins_with_the_first_datum_however_long_the_input_was_silent(port, spawn):
+    sender = spawn("send", "-", "-s", "rig.avsc", "--rate", "20", "--to", port.to, stdin=subprocess.PIPE)
+    port.listen(lambda: port.said)
+    begun = time.monotonic()
+    port.listen(lambda: time.monotonic() > begun + 0.7)  # 14 steps of the pace: it would make up for them
+    sender.stdin.write((JSON_LINES.splitlines(keepends=True)[0] * 10).encode())
+    sender.stdin.close()
+    port.to_the_goodbyes()
+    times = [at for at, heard in zip(port.times, port.heard, strict=True) if not heard.startswith(MAGIC)]
+    assert times[-1] - times[0] > 0.4  # nine steps of 50 ms
     assert ended_well(sender)
 
 
@@ -355,6 +376,19 @@ def test_a_line_that_the_schema_does_not_fit_is_named(port, capfd, monkeypatch, 
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith(f"speeddata: {name}: {says}")
     port.to_the_goodbyes()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="makes a network namespace")
+def test_a_place_that_no_network_leads_to_is_told_with_its_cure(environment, tmp_path):
+    sent = ["unshare", "-n", sys.executable, "-m", "speeddata", "send", "--demo", "-c", "1"]
+    done = subprocess.run(sent, env=environment, cwd=tmp_path, capture_output=True, timeout=30, text=True)
+    if "Operation not permitted" in done.stderr:
+        pytest.skip("no network namespace may be made here")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "speeddata: 127.0.0.1:26000: cannot announce: Network is unreachable; "
+        "bring up a network that leads there, or send elsewhere (--to)\n"
+    )
 
 
 def test_text_without_a_schema_is_refused(port, run, tmp_path):

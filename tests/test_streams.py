@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import sys
 import threading
 
 import fastavro
@@ -120,6 +121,26 @@ def test_a_silent_pipe_is_left_when_asked_to_stop():
         reader.join(10)
         assert not reader.is_alive()
         assert read == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a named pipe is waited for in open()")
+def test_a_named_pipe_that_nobody_writes_yet_is_waited_for_until_asked_to_stop(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for wanted in ([], [b"a datum"]):
+        stop = Stop()
+        read: list[bytes] = []
+        reader = threading.Thread(
+            target=lambda: read.extend(file_pieces(str(tmp_path / "pipe"), stop)),  # noqa: B023
+            daemon=True,
+        )
+        reader.start()
+        if wanted:
+            (tmp_path / "pipe").write_bytes(b"a datum")  # returns once somebody reads; then it ends
+        else:
+            stop.ask()
+        reader.join(10)
+        assert not reader.is_alive()
+        assert read == wanted
 
 
 def test_what_cannot_be_read_is_named(tmp_path):

@@ -46,17 +46,17 @@ def command(duration_ns: int | None, output: str | None, rate: float, no_tui: bo
         speeddata demo
         speeddata demo -d 5 -o sd
     """
-    from speeddata.demonstration import Demonstration
+    from speeddata.demonstration import ANOTHER, Demonstration
     from speeddata.interrupts import watch
 
     picture = os.isatty(STDOUT) and not no_tui
     seconds = duration_ns / 1e9 if duration_ns is not None else None if picture else _SECONDS
     with ExitStack() as stack:
-        directory = output or stack.enter_context(tempfile.TemporaryDirectory(prefix="speeddata-"))
+        directory = output or stack.enter_context(_passing_directory())
         try:
             Path(directory).mkdir(parents=True, exist_ok=True)
         except OSError as exc:
-            raise HostError(f"cannot be made: {exc.strerror}", where=directory) from exc
+            raise HostError(f"cannot be made: {exc.strerror}", where=directory, mend=ANOTHER) from exc
         begun_ns = time.time_ns()
         with watch() as stop, Demonstration(directory, rate, stop) as demonstration:
             if seconds is not None:
@@ -68,11 +68,23 @@ def command(duration_ns: int | None, output: str | None, rate: float, no_tui: bo
                     pass
         outcome = demonstration.outcome()
         schema = demonstration.channel.schema
-        made = _set(Path(directory), schema, begun_ns, outcome.relayed) if output and schema else None
-    _summary(outcome, demonstration, output, made)
+        made = None
+        try:
+            if output and schema:
+                made = _set(Path(directory), schema, begun_ns, outcome.relayed)
+        finally:  # also where there is no room for the set
+            _summary(outcome, demonstration, output, made)
     if outcome.relayed.recorded != outcome.sent:
         missing = many(outcome.sent - outcome.relayed.recorded, "datum")
         raise PartlyDone(f"not recorded: {missing}", where="demo")
+
+
+def _passing_directory() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="speeddata-")
+    except OSError as exc:
+        what = f"no place for the recording: {exc.strerror}"
+        raise HostError(what, mend="name a directory that can be written (-o)") from exc
 
 
 def _picture(demonstration: Demonstration, directory: Path, stop: Stop) -> None:

@@ -64,6 +64,9 @@ def read(
 ) -> Feed:
     """Open a file, or standard input when *path* is `-`.
 
+    Of lines on standard input nothing is read before the batches are asked for, so that a source is announced
+    also while it has nothing to say yet.
+
     Args:
         form: "avro", "json" or "csv"; None: told from the suffix, else from the first bytes.
         schema: of lines of text; a container has its own.
@@ -83,25 +86,35 @@ def read(
             mend=f"send a file of it, or: speeddata tap {path} | speeddata send -",
         )
     pieces = file_pieces(path, stop)
-    first = next(pieces, b"")
-    if not first and schema is None and form is None:
-        if stop.asked:
-            raise Interrupted(stop.status)
-        raise DataError("is empty", where=where)
-    form = form or _SUFFIXES.get(Path(path).suffix.lower()) or _form_of(first)
-    if form == "avro":
-        stream = ContainerStream(chain([first], pieces), where=where, time_unit=time_unit, stop=stop)
-        if schema is not None and schema.fingerprint != stream.schema.fingerprint:
+
+    def opened() -> Feed:
+        first = next(pieces, b"")
+        if not first and schema is None and form is None:
+            if stop.asked:
+                raise Interrupted(stop.status)
+            raise DataError("is empty", where=where)
+        told = form or _SUFFIXES.get(Path(path).suffix.lower()) or _form_of(first)
+        if told == "avro":
+            stream = ContainerStream(chain([first], pieces), where=where, time_unit=time_unit, stop=stop)
+            if schema is not None and schema.fingerprint != stream.schema.fingerprint:
+                raise UsageError(
+                    "a container has its own schema, here another one", where=where, mend="leave out --schema"
+                )
+            return Feed(stream.schema, stream.channel, _bounded(stream, where))
+        if schema is None:
             raise UsageError(
-                "a container has its own schema, here another one", where=where, mend="leave out --schema"
+                f"{told} has no schema of its own", where=where, mend="give one with --schema FILE.avsc"
             )
-        return Feed(stream.schema, stream.channel, _bounded(stream, where))
-    if schema is None:
-        raise UsageError(
-            f"{form} has no schema of its own", where=where, mend="give one with --schema FILE.avsc"
-        )
-    reader = (rows.JsonRows if form == "json" else rows.CsvRows)(schema, where=where, stamp=stamp)
-    return Feed(schema, "", _lines(reader, chain([first], pieces)))
+        reader = (rows.JsonRows if told == "json" else rows.CsvRows)(schema, where=where, stamp=stamp)
+        return Feed(schema, "", _lines(reader, chain([first], pieces)))
+
+    if path == "-" and schema is not None and form != "avro":
+        return Feed(schema, "", _later(opened))
+    return opened()
+
+
+def _later(opened: Callable[[], Feed]) -> Iterator[Batch]:
+    yield from opened().batches
 
 
 def _lines(reader: rows.Rows, pieces: Iterable[bytes]) -> Iterator[Batch]:

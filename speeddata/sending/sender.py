@@ -117,7 +117,7 @@ class SourceSender:
             try:
                 self._sender.send(batch.data, batch.offsets, self.endpoint.address)
             except OSError as exc:
-                raise HostError(f"cannot send: {exc.strerror}", where=str(self.endpoint)) from exc
+                raise self._refused("cannot send", exc) from exc
             self.sent += batch.count
 
     def _announce(self, state: str) -> None:
@@ -129,7 +129,12 @@ class SourceSender:
             try:
                 self._sender.send_one(announcement.encode(text), self._announce_to)
             except OSError as exc:
-                raise HostError(f"cannot announce: {exc.strerror}", where=str(self.endpoint)) from exc
+                raise self._refused("cannot announce", exc) from exc
+
+    def _refused(self, what: str, exc: OSError) -> HostError:
+        unreachable = exc.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH)
+        mend = "bring up a network that leads there, or send elsewhere (--to)" if unreachable else ""
+        return HostError(f"{what}: {exc.strerror}", where=str(self.endpoint), mend=mend)
 
     def _tell_refusal(self) -> None:
         """Say that nobody listens, where the system told so of an earlier datagram; and when that is over."""
@@ -159,9 +164,14 @@ class SourceSender:
 def on_time(
     batches: Iterable[Batch], pace: ByRate | ByAbscissa, stop: Stop, *, late_ns: int = LATE_NS
 ) -> Iterator[Batch]:
-    """Cut batches into bursts and hand out each when it is due, until asked to stop."""
-    start_ns = time.monotonic_ns()
+    """Cut batches into bursts and hand out each when it is due, until asked to stop.
+
+    The pace begins with the first batch: for an input that was silent before nothing is made up.
+    """
+    start_ns: int | None = None
     for batch in batches:
+        if start_ns is None:
+            start_ns = time.monotonic_ns()
         bursts = pace.bursts(batch.count) if isinstance(pace, ByRate) else pace.bursts(codec.abscissa(batch))
         for first, end, due_ns in bursts:
             wait_ns = start_ns + due_ns - time.monotonic_ns()

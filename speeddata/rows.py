@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from speeddata import timerange
 from speeddata.avro import datum
 from speeddata.avro.schema import TICK_NS, Schema, Signal
+from speeddata.avro.types import Array, Map, Node, Primitive, Record
 from speeddata.batch import Batch
 from speeddata.errors import DataError, UsageError
 
@@ -46,7 +47,8 @@ class Rows:
         self._stamp = stamp
         self._encode = datum.encoder(schema)
         self._abscissa = schema.abscissa.name
-        self._floats = [s.name for s in schema.signals if s.kind in ("float", "double") and not s.nullable]
+        restorers = {signal.name: _nan_restorer(signal.node) for signal in schema.signals}
+        self._restorers = {name: restore for name, restore in restorers.items() if restore is not None}
         self._pending = b""
         self._begun = False
 
@@ -127,7 +129,7 @@ class Rows:
 
     def _with_nan(self, row: Row) -> Row:
         """JSON has no NaN: null takes its place, and is NaN again where the schema knows no null."""
-        return row | {name: math.nan for name in self._floats if name in row and row[name] is None}
+        return _restored(row, self._restorers)
 
     def _moment(self, text: str) -> Any:
         """An RFC 3339 time in the abscissa's own unit; any other text is left for the schema to judge."""
@@ -148,6 +150,31 @@ class Rows:
     def _error(self, line: int, what: str, mend: str = "") -> DataError:
         where = f"{self._where}: line {line}" if self._where else f"line {line}"
         return DataError(what, where=where, mend=mend)
+
+
+def _nan_restorer(node: Node) -> Callable[[Any], Any] | None:
+    """What makes NaN of null wherever a value of *node* holds a number that cannot be null; None: nowhere."""
+    match node:
+        case Primitive(kind="float" | "double"):
+            return lambda value: math.nan if value is None else value
+        case Array(items=items) if (restore := _nan_restorer(items)) is not None:
+            return lambda value: [*map(restore, value)] if isinstance(value, list) else value
+        case Map(values=values) if (restore := _nan_restorer(values)) is not None:
+            return lambda value: _restored(value, dict.fromkeys(value, restore)) if _is_row(value) else value
+        case Record(fields=fields):
+            found = {each.name: _nan_restorer(each.node) for each in fields}
+            restorers = {name: restore for name, restore in found.items() if restore is not None}
+            if restorers:
+                return lambda value: _restored(value, restorers) if _is_row(value) else value
+    return None
+
+
+def _is_row(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _restored(row: Row, restorers: Mapping[str, Callable[[Any], Any]]) -> Row:
+    return row | {name: restore(row[name]) for name, restore in restorers.items() if name in row}
 
 
 class JsonRows(Rows):

@@ -233,6 +233,41 @@ def test_null_is_nan_where_the_schema_knows_no_null():
     assert math.isnan(value["volts"])
 
 
+def test_so_it_is_inside_of_arrays_maps_and_records_and_nowhere_else():
+    deep = {
+        "type": "record",
+        "name": "Deep",
+        "fields": [{"name": "x", "type": "double"}, {"name": "n", "type": ["null", "double"]}],
+    }
+    nested = schema.parse(
+        json.dumps(
+            {
+                "type": "record",
+                "name": "nested",
+                "fields": [
+                    {"name": "time", "type": "long"},
+                    {"name": "cells", "type": {"type": "array", "items": "float"}},
+                    {"name": "by_name", "type": {"type": "map", "values": {"type": "array", "items": deep}}},
+                ],
+            }
+        )
+    )
+    row = {"time": 1, "cells": [1.5, None], "by_name": {"a": [{"x": None, "n": None}], "b": []}}
+    (value,) = read(rows.json_lines(nested), json.dumps(row).encode() + b"\n")
+    assert math.isnan(value["cells"].pop())
+    assert math.isnan(value["by_name"]["a"][0].pop("x"))
+    assert value == {"time": 1, "cells": [1.5], "by_name": {"a": [{"n": None}], "b": []}}
+    for wrong in (
+        {**row, "by_name": {"a": [None]}},
+        {**row, "by_name": None},
+        {**row, "cells": 5},
+        {**row, "by_name": {"a": 7}},
+        {**row, "time": None},
+    ):
+        with pytest.raises(DataError, match="line 1"):
+            read(rows.json_lines(nested), json.dumps(wrong).encode() + b"\n")
+
+
 @pytest.mark.parametrize(
     ("cell", "value"), [(b"inf", math.inf), (b"-Infinity", -math.inf), (b"+1e3", 1e3), (b".5", 0.5)]
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from speeddata.errors import UsageError
-from speeddata.names import Endpoint, channel_name
+from speeddata.names import DISCOVERY, Endpoint, channel_name
 
 if TYPE_CHECKING:
     from speeddata.chart.layouts import Layout
@@ -182,6 +182,8 @@ class Settings:
             self._refuse(
                 key, f"{endpoint} is no multicast group", "use an address from 224.0.0.0 to 239.255.255.255"
             )
+        if endpoint == DISCOVERY:
+            self._refuse(key, f"{endpoint} is where announcements go", "use another group or port")
         return endpoint
 
     def _typed(self, key: str, value: Any, kind: str) -> Any:

@@ -192,6 +192,10 @@ def test_an_absolute_schema_stays_where_it_is(toml):
             "[channels.a]\nfull = '10.0.0.1:5'",
             "channels.a.full: 10.0.0.1:5 is no multicast group; use an address",
         ),
+        (
+            "[channels.a]\ndecimated = '239.1.1.3:25999'",
+            "channels.a.decimated: 239.1.1.3:25999 is where announcements go; use another group or port",
+        ),
         ("[channels.a]\nfactor = 0", "channels.a.factor: 0 is below 1"),
         ("[channels.a]\nfactor = '5'", "channels.a.factor: '5' is not a whole number"),
         ("[channels.a]\nschema = ['x']", "channels.a.schema: \"['x']\" is not text"),

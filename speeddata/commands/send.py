@@ -103,10 +103,13 @@ def command(
 
     if rate and replay:
         raise UsageError("--rate and --replay are two paces", mend="give one of them")
-    if demo and (file or schema or replay or loop):
+    if demo and (file or schema or replay or loop or text_format or time_unit):
         raise UsageError(
-            "--demo is an input of its own", mend="leave out FILE, --schema, --replay and --loop"
+            "--demo is an input of its own",
+            mend="leave out FILE, --schema, --format, --time-unit, --replay and --loop",
         )
+    if save == "-":
+        raise UsageError("--save writes to no pipe", mend="name a file; or: speeddata tap, into the pipe")
     if not demo and file is None:
         if os.isatty(STDIN):
             raise UsageError("nothing to send", mend="name a FILE, pipe into it, or take --demo")

@@ -35,6 +35,7 @@ from by_hand import (
 )
 
 GIVEN_UP = "came from addresses that have no channel, or were refused one; given up"
+CURE = "a bare sender needs a port and a schema of its own: speeddata relay NAME=PORT,FILE.avsc"
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_the_second_of_two_sources_that_claim_one_name_is_refused(bench, channel
     who = f"{LOOPBACK}:{second.address[1]}"
     assert notes == [
         f"speeddata: {channel_name} from {who} refused: {LOOPBACK}:{first.address[1]} has this name",
-        f"speeddata: 100 datums {GIVEN_UP}",
+        f"speeddata: 100 datums {GIVEN_UP}; {CURE}",
     ]
     assert recorded(*recordings(tmp_path / "data", channel_name)) == b"".join(rig(range(100)))
 
@@ -104,7 +105,7 @@ def test_a_name_with_a_port_of_its_own_cannot_be_claimed_elsewhere(bench, free_p
     bench.discovery.received(channel_name, 10)
     note, lost = stopped(relay)
     assert f"refused: the name belongs to the channel on {LOOPBACK}:{own}" in note
-    assert lost == f"speeddata: 10 datums {GIVEN_UP}"
+    assert lost == f"speeddata: 10 datums {GIVEN_UP}; {CURE}"
     assert recorded(*recordings(tmp_path / "data", channel_name)) == b"".join(rig(range(10)))
 
 
@@ -122,7 +123,7 @@ def test_nor_is_a_refused_source_mixed_into_a_fixed_channel(bench, spawn, free_p
     assert "refused" in relay.stderr.line()
     first.send(rig(range(10, 20)))
     bench.discovery.received(channel_name, 20)
-    assert stopped(relay) == [f"speeddata: 10 datums {GIVEN_UP}"]
+    assert stopped(relay) == [f"speeddata: 10 datums {GIVEN_UP}; {CURE}"]
     assert recorded(*recordings(tmp_path / "data", channel_name)) == b"".join(rig(range(20)))
 
 
@@ -353,7 +354,7 @@ def test_datums_that_nobody_announced_are_told_in_the_end_with_all_that_came_lat
     relay = bench.relay("--no-record")
     source = bench.source(channel_name, relay.port)
     source.say(*rig(range(3)))
-    assert relay.stderr.line() == f"speeddata: 3 datums {GIVEN_UP}"
+    assert relay.stderr.line() == f"speeddata: 3 datums {GIVEN_UP}; {CURE}"
     source.say(*rig(range(2)))
     assert stopped(relay) == [f"speeddata: in all, 5 datums {GIVEN_UP}"]
 

@@ -242,10 +242,12 @@ def test_what_was_held_for_a_new_channel_is_no_rate(served):
     channel = served()
     channel.begin(RIG, "two", None, SECOND)
     give(channel, rig(range(50)), SECOND)
+    channel.begin_rate(SECOND)
+    give(channel, rig(range(50, 57)), SECOND)
     channel.measure(SECOND + SECOND // 100)
     assert channel.status(SECOND + SECOND // 100).rate_hz == 0.0
     channel.measure(2 * SECOND)
-    assert channel.status(2 * SECOND).rate_hz == 50.0
+    assert channel.status(2 * SECOND).rate_hz == 7.0
 
 
 def test_a_channel_is_live_then_silent_and_when_its_session_is_over_at_its_end(served):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FETCH_NS = 20_000_000
 LAST_FETCH_NS = 2_000_000_000
 _FOR_EVER_NS = 3600 * 10**9
+_BARE = "a bare sender needs a port and a schema of its own: speeddata relay NAME=PORT,FILE.avsc"
 _SEARCHED = 1024  # bytes: so few are searched as quickly as looked at one by one
 
 log = logging.getLogger("speeddata")
@@ -89,10 +90,12 @@ class Hearing:
 
     def _tell_unclaimed(self, in_all: str = "") -> None:
         if (count := self._roster.unclaimed) > self._told_unclaimed:
-            in_all = in_all if self._told_unclaimed else ""
-            self._told_unclaimed = count
             what = "came from addresses that have no channel, or were refused one; given up"
-            log.warning("%s%s %s", in_all, many(count, "datum"), what)
+            if self._told_unclaimed:
+                log.warning("%s%s %s", in_all, many(count, "datum"), what)
+            else:
+                log.warning("%s %s; %s", many(count, "datum"), what, _BARE)
+            self._told_unclaimed = count
 
     def read_drops(self) -> None:
         for port in self._ports:
@@ -193,6 +196,7 @@ class Hearing:
             if fixed is not None and fixed.listen is not None and fixed.listen.is_group and not held.counted:
                 session.received += len(held.offsets) - 1
             channel.take(held.data, held.offsets, session.address[:2], now_ns)
+        channel.begin_rate(now_ns)  # what was held came before
         if session.ended and (fixed is None or fixed.schema is None):
             channel.end()
 

@@ -242,12 +242,24 @@ def test_what_was_held_for_a_new_channel_is_no_rate(served):
     channel = served()
     channel.begin(RIG, "two", None, SECOND)
     give(channel, rig(range(50)), SECOND)
-    channel.begin_rate(SECOND)
+    channel.caught_up(SECOND)
     give(channel, rig(range(50, 57)), SECOND)
     channel.measure(SECOND + SECOND // 100)
     assert channel.status(SECOND + SECOND // 100).rate_hz == 0.0
     channel.measure(2 * SECOND)
     assert channel.status(2 * SECOND).rate_hz == 7.0
+
+
+def test_what_was_held_for_a_new_channel_is_written_at_once(served, tmp_path, wait_for):
+    with Recorder(tmp_path) as recorder:  # nobody calls its `tick`: a block that is open stays open
+        channel = served(recorder)
+        give(channel, rig(range(50)))
+        channel.caught_up(0)
+        wait_for(lambda: channel.status(0).recorded == 50)
+        give(channel, rig(range(50, 60)))
+        (path,) = recordings(tmp_path, channel.name)
+        assert recorded(path) == b"".join(rig(range(50)))
+    assert recorded(path) == b"".join(rig(range(60)))
 
 
 def test_a_channel_is_live_then_silent_and_when_its_session_is_over_at_its_end(served):

@@ -82,7 +82,7 @@ class ChannelWriter:
             self._recorder._lose(self._files, len(offsets) - 1)
             return
         if len(data) >= _LARGE_BYTES and offsets[-1] - offsets[0] >= _LARGE_BYTES:
-            self._hand_over()
+            self.flush()
             blocks = cut(data, offsets, address, now_ns, self._recorder._clock())
             self._recorder._hand_over(self, self._files, blocks)
             return
@@ -100,6 +100,12 @@ class ChannelWriter:
                 self._block.settle()
             self._recorder._hand_over(self, self._files, full)
 
+    def flush(self) -> None:
+        """Let what is in the open block be written now, though it is neither full nor due."""
+        block, self._block = self._block, None
+        if block is not None:
+            self._recorder._hand_over(self, self._files, [block])
+
     def counts(self, *, received: int, lost: int, lost_kernel: int) -> None:
         """Tell the ledger what only the caller knows: totals of the channel."""
         self.tally.hear(received, lost, lost_kernel)
@@ -107,7 +113,7 @@ class ChannelWriter:
     def close(self) -> None:
         """End the session: the writer thread writes what is open and closes the file. Never waits."""
         if not self._closed:
-            self._hand_over()
+            self.flush()
             self._closed = True
             self._recorder._end_session(self._files, begun=self._begin is None)
 
@@ -122,11 +128,6 @@ class ChannelWriter:
             if self._recorder._spool.put((self._files, begin), weight):
                 self._begin = None
         return self._begin is None
-
-    def _hand_over(self) -> None:
-        block, self._block = self._block, None
-        if block is not None:
-            self._recorder._hand_over(self, self._files, [block])
 
 
 class Recorder:
@@ -227,7 +228,7 @@ class Recorder:
             for writer, due_ns in list(self._open.items()):
                 if due_ns - now_ns > BLOCK_NS // 2:
                     break
-                writer._hand_over()
+                writer.flush()
         self._overflow.look(self._spool)
 
     def deadline(self) -> int | None:

@@ -196,7 +196,7 @@ class Hearing:
             if fixed is not None and fixed.listen is not None and fixed.listen.is_group and not held.counted:
                 session.received += len(held.offsets) - 1
             channel.take(held.data, held.offsets, session.address[:2], now_ns)
-        channel.begin_rate(now_ns)  # what was held came before
+        channel.caught_up(now_ns)
         if session.ended and (fixed is None or fixed.schema is None):
             channel.end()
 

@@ -242,10 +242,19 @@ class ServedChannel:
         self.end()
         self.schema, self.session, self._session_id, self.ended = schema, session, session_id, False
         self._begin_windows(schema)
-        self.begin_rate(now_ns)
+        self._rate_since = (self.received, now_ns)
         if self._recorder is not None:
             self._writer = self._recorder.channel(self.name, schema, session_id)
             self._tally = self._writer.tally
+
+    def caught_up(self, now_ns: int) -> None:
+        """All that came before the channel began has been taken: it has waited long enough to be written now.
+
+        The rate is of what comes from now on.
+        """
+        self._rate_since = (self.received, now_ns)
+        if self._writer is not None:
+            self._writer.flush()
 
     def counted_by(self, session: Session) -> None:
         """From now on *session* tells what was lost; the file goes on, since its schema was known before."""
@@ -324,16 +333,12 @@ class ServedChannel:
             self._recorder.remember(self.name, port)
             self._remembered = True
 
-    def begin_rate(self, now_ns: int) -> None:
-        """The rate is of what comes from now on."""
-        self._rate_since = (self.received, now_ns)
-
     def measure(self, now_ns: int) -> None:
         """Work out the rate, from how many came since the last time; not of a channel that has just begun."""
         received, since_ns = self._rate_since
         if now_ns - since_ns >= _RATE_NS:
             self._rate_hz = (self.received - received) * 1e9 / (now_ns - since_ns)
-            self.begin_rate(now_ns)
+            self._rate_since = (self.received, now_ns)
 
     def state(self, now_ns: int) -> str:
         if self.ended:

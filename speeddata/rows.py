@@ -47,8 +47,7 @@ class Rows:
         self._stamp = stamp
         self._encode = datum.encoder(schema)
         self._abscissa = schema.abscissa.name
-        restorers = {signal.name: _nan_restorer(signal.node) for signal in schema.signals}
-        self._restorers = {name: restore for name, restore in restorers.items() if restore is not None}
+        self._restore = _nan_restorer(schema.record)
         self._pending = b""
         self._begun = False
 
@@ -121,15 +120,13 @@ class Rows:
             row[self._abscissa] = self._moment(row[self._abscissa])
         try:
             encoded = self._encode(row)
-        except ValueError:
-            encoded = self._encode(self._with_nan(row))
+        except ValueError:  # JSON has no NaN: null takes its place, and is NaN again where it cannot be null
+            if self._restore is None:
+                raise
+            encoded = self._encode(self._restore(row))
         if len(encoded) > MAX_DATUM:
             raise ValueError(f"a datum of {len(encoded)} bytes; a datagram carries {MAX_DATUM}")
         return encoded
-
-    def _with_nan(self, row: Row) -> Row:
-        """JSON has no NaN: null takes its place, and is NaN again where the schema knows no null."""
-        return _restored(row, self._restorers)
 
     def _moment(self, text: str) -> Any:
         """An RFC 3339 time in the abscissa's own unit; any other text is left for the schema to judge."""
@@ -152,28 +149,43 @@ class Rows:
         return DataError(what, where=where, mend=mend)
 
 
-def _nan_restorer(node: Node) -> Callable[[Any], Any] | None:
+_Restore = Callable[[Any], Any]
+
+
+def _nan_restorer(node: Node) -> _Restore | None:
     """What makes NaN of null wherever a value of *node* holds a number that cannot be null; None: nowhere."""
     match node:
         case Primitive(kind="float" | "double"):
             return lambda value: math.nan if value is None else value
-        case Array(items=items) if (restore := _nan_restorer(items)) is not None:
-            return lambda value: [*map(restore, value)] if isinstance(value, list) else value
-        case Map(values=values) if (restore := _nan_restorer(values)) is not None:
-            return lambda value: _restored(value, dict.fromkeys(value, restore)) if _is_row(value) else value
+        case Array(items=items):
+            return _in_items(_nan_restorer(items))
+        case Map(values=values):
+            return _in_values(_nan_restorer(values))
         case Record(fields=fields):
-            found = {each.name: _nan_restorer(each.node) for each in fields}
-            restorers = {name: restore for name, restore in found.items() if restore is not None}
-            if restorers:
-                return lambda value: _restored(value, restorers) if _is_row(value) else value
+            return _in_fields({each.name: _nan_restorer(each.node) for each in fields})
     return None
 
 
-def _is_row(value: object) -> bool:
-    return isinstance(value, dict)
+def _in_items(restore: _Restore | None) -> _Restore | None:
+    if restore is None:
+        return None
+    return lambda value: [*map(restore, value)] if isinstance(value, list) else value
 
 
-def _restored(row: Row, restorers: Mapping[str, Callable[[Any], Any]]) -> Row:
+def _in_values(restore: _Restore | None) -> _Restore | None:
+    if restore is None:
+        return None
+    return lambda row: _restored(row, dict.fromkeys(row, restore)) if isinstance(row, dict) else row
+
+
+def _in_fields(found: Mapping[str, _Restore | None]) -> _Restore | None:
+    restorers = {name: restore for name, restore in found.items() if restore is not None}
+    if not restorers:
+        return None
+    return lambda row: _restored(row, restorers) if isinstance(row, dict) else row
+
+
+def _restored(row: Row, restorers: Mapping[str, _Restore]) -> Row:
     return row | {name: restore(row[name]) for name, restore in restorers.items() if name in row}
 
 

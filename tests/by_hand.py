@@ -200,6 +200,14 @@ def endpoint(text: str) -> tuple[str, int]:
 _given: set[int] = set()
 
 
+def has_ipv6() -> bool:
+    """Whether this machine has an address of IPv6; that Python knows it does not say so."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.bind(("::1", 0))
+        return True
+    return False
+
+
 def unused_port() -> int:
     """A UDP port that is free, another one at each call, and out of reach of sockets that bind to any port.
 

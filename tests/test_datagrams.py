@@ -11,6 +11,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from by_hand import has_ipv6
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -436,11 +437,9 @@ def test_every_interface_is_sent_by(opened):
 
 @pytest.mark.parametrize("taking", TAKING.values(), ids=TAKING.keys())
 @pytest.mark.parametrize("count", [1, 40])
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 def test_ipv6_unicast_works_as_well(opened, taking, count):
-    try:
-        sock = listen(Endpoint("::1", free_port()), interfaces=[])
-    except OSError:
-        pytest.skip("no IPv6 here")
+    sock = listen(Endpoint("::1", free_port()), interfaces=[])
     endpoint = Endpoint("::1", sock.getsockname()[1])
     receiver, sender = opened(Receiver(sock, **taking)), opened(sender_to(endpoint, wait=True))
     datums = numbered([27, 28] * count)

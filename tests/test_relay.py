@@ -21,6 +21,7 @@ from by_hand import (
     Bench,
     bulk,
     endpoint,
+    has_ipv6,
     ledger,
     metadata,
     recorded,
@@ -290,7 +291,7 @@ def test_a_loss_adds_up_over_sessions(bench, channel_name):
 # -- sources that come again ------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 def test_sources_of_this_machine_are_heard_by_ipv6_and_ipv4_where_it_listens_on_all_addresses(
     bench, spawn, channel_name, tmp_path, free_port
 ):
